@@ -1,0 +1,102 @@
+//! The compact header: fixed fields, then length-prefixed pairs.
+//!
+//! `code i16 | language u8 | version i16 | opaque i32 | flag i32 | remark length i32 | remark | fields length i32 |
+//! (name length i16 | name | value length i32 | value)*`
+
+use bytes::{BufMut, BytesMut};
+
+use crate::fields::{FIELDS_MAX, Fields};
+use crate::frame::{Frame, FrameError, Language, Serialization};
+
+/// Reads a whole header.
+pub(crate) fn read(header: &[u8]) -> Result<Frame, FrameError> {
+    let mut rest = Rest { all: header.len(), bytes: header };
+    let mut frame = Frame { serialization: Serialization::Binary, ..Frame::default() };
+    frame.code = i32::from(rest.i16()?);
+    frame.language = Language(rest.take(1)?.first().copied().unwrap_or_default());
+    frame.version = i32::from(rest.i16()?);
+    frame.opaque = rest.i32()?;
+    frame.flag = rest.i32()?;
+    let remark = rest.i32()?;
+    if remark > 0 {
+        frame.remark = Some(rest.text(remark)?.to_owned());
+    }
+    let pairs = rest.i32()?;
+    if pairs > 0 {
+        let mut pairs = Rest { all: rest.all, bytes: rest.take_signed(pairs)? };
+        frame.fields = Fields::with_capacity(pairs.bytes.len());
+        while !pairs.bytes.is_empty() {
+            let len = i32::from(pairs.i16()?);
+            let name = pairs.text(len)?;
+            let len = pairs.i32()?;
+            let value = pairs.text(len)?;
+            if frame.fields.len() == FIELDS_MAX {
+                return Err(pairs.wrong("too many extension fields"));
+            }
+            frame.fields.push(name, value);
+        }
+    }
+    Ok(frame)
+}
+
+/// Appends the header of `frame`, whose code must fit 16 bits.
+pub(crate) fn write(frame: &Frame, out: &mut BytesMut) {
+    out.put_i16(i16::try_from(frame.code).unwrap_or(i16::MAX));
+    out.put_u8(frame.language.0);
+    out.put_i16(i16::try_from(frame.version).unwrap_or(i16::MAX));
+    out.put_i32(frame.opaque);
+    out.put_i32(frame.flag);
+    let remark = frame.remark.as_deref().unwrap_or_default();
+    out.put_u32(u32::try_from(remark.len()).unwrap_or(u32::MAX));
+    out.put_slice(remark.as_bytes());
+    let size: usize = frame.fields.iter().filter(|(k, _)| fits(k)).map(|(k, v)| 6 + k.len() + v.len()).sum();
+    out.put_u32(u32::try_from(size).unwrap_or(u32::MAX));
+    for (name, value) in frame.fields.iter().filter(|(k, _)| fits(k)) {
+        out.put_i16(i16::try_from(name.len()).unwrap_or(i16::MAX));
+        out.put_slice(name.as_bytes());
+        out.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
+        out.put_slice(value.as_bytes());
+    }
+}
+
+/// Names are ours or the peer's own; one beyond 16 bits of length cannot be written and is left out.
+fn fits(name: &str) -> bool {
+    i16::try_from(name.len()).is_ok()
+}
+
+struct Rest<'a> {
+    all: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Rest<'a> {
+    fn wrong(&self, why: &'static str) -> FrameError {
+        FrameError::Header { at: self.all.saturating_sub(self.bytes.len()), why }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], FrameError> {
+        let (taken, rest) = self.bytes.split_at_checked(len).ok_or_else(|| self.wrong("the header ends early"))?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    fn take_signed(&mut self, len: i32) -> Result<&'a [u8], FrameError> {
+        let len = usize::try_from(len).map_err(|_| self.wrong("negative length"))?;
+        self.take(len)
+    }
+
+    fn text(&mut self, len: i32) -> Result<&'a str, FrameError> {
+        let bytes = self.take_signed(len)?;
+        std::str::from_utf8(bytes).map_err(|_| self.wrong("text is not UTF-8"))
+    }
+
+    fn i16(&mut self) -> Result<i16, FrameError> {
+        let bytes = self.take(2)?;
+        Ok(bytes.first_chunk().map_or(0, |b| i16::from_be_bytes(*b)))
+    }
+
+    fn i32(&mut self) -> Result<i32, FrameError> {
+        let bytes = self.take(4)?;
+        Ok(bytes.first_chunk().map_or(0, |b| i32::from_be_bytes(*b)))
+    }
+}
