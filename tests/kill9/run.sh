@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Rounds of kill -9 under load: what was acknowledged is there, in order, once per offset.
+#
+#   [SERVER=kerolox|reference] tests/kill9/run.sh [ROUNDS] [async|sync|both]        default: 50 both
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+rounds=${1:-50} modes=${2:-both}
+[ "$modes" = both ] && modes='async sync'
+NS=19876 BROKER=20911
+dir=$(temp_dir kill9)
+trap 'finish $? "$dir"' EXIT
+start_namesrv "$SERVER" $NS "$dir/ns"
+passed=0 failed=0
+for mode in $modes; do
+  say "kill9 $mode: $rounds rounds against $SERVER"
+  # small files, so that segments, queue files and index files are rolled under load and cut in recovery
+  cat > "$dir/$mode.conf" <<X
+flushDiskType=${mode^^}_FLUSH
+mappedFileSizeCommitLog=8388608
+mappedFileSizeConsumeQueue=60000
+maxHashSlotNum=20000
+maxIndexNum=80000
+waitTimeMillsInSendQueue=5000
+X
+  if "$PYTHON" "$ROOT/tests/kill9/driver.py" --rounds "$rounds" --address 127.0.0.1:$BROKER --dir "$dir/$mode" \
+    --start "$ROOT/tests/server.sh start_broker $SERVER $BROKER 127.0.0.1:$NS $dir/$mode $dir/$mode.conf"; then
+    passed=$((passed + 1))
+    kill_server "$dir/$mode"
+    [ -n "${KEEP:-}" ] || rm -rf "$dir/$mode"
+  else
+    failed=$((failed + 1))
+    kill_server "$dir/$mode"
+  fi
+done
+echo "kill9: $passed passed, $failed failed"
+[ $failed -eq 0 ]

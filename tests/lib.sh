@@ -1,0 +1,110 @@
+# Sourced by the scripts in tests/: finds the shared folder, starts and stops servers, waits for them.
+#
+# SERVER=kerolox (default) starts ours through bin/, SERVER=reference the real Apache RocketMQ through the shared
+# reference/rmq. Each server has a folder of its own: DIR/conf-file, DIR/pid, DIR/out, DIR/store.
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+SHARED=$(cd "${SHARED:-$ROOT/../shared}" && pwd)
+RMQ=$SHARED/reference/rmq
+RMQ_VERSION=${RMQ_VERSION:-4.7.1}
+SERVER=${SERVER:-kerolox}
+PYTHON=${PYTHON:-python3}
+export SHARED RMQ_HEAP=${RMQ_HEAP:-512m} RMQ_DIRECT=${RMQ_DIRECT:-512m} RMQ_NS_HEAP=${RMQ_NS_HEAP:-128m}
+export PYTHONPATH=$ROOT/tests/lib PYTHONDONTWRITEBYTECODE=1
+
+say() { printf '== %s\n' "$*"; }
+fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
+
+# temp_dir NAME: a scratch folder; kept on failure or with KEEP=1, removed otherwise (see finish).
+temp_dir() { mktemp -d "${TMPDIR:-/tmp}/kerolox-$1.XXXXXX"; }
+
+port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+alive() { [ -n "${1:-}" ] && kill -0 "$1" 2>/dev/null && ! grep -qs '^State:[[:space:]]*Z' "/proc/$1/status"; }
+
+# wait_line DIR TEXT [SECONDS]: until DIR/out holds TEXT; fails when the process ends first.
+wait_line() {
+  local dir=$1 text=$2 left=$((${3:-20} * 50))
+  until grep -qF -- "$text" "$dir/out" 2>/dev/null; do
+    alive "$(cat "$dir/pid")" || { tail -40 "$dir/out" >&2; fail "the server of $dir ended while starting"; }
+    [ $((left--)) -gt 0 ] || { tail -40 "$dir/out" >&2; fail "the server of $dir did not say '$text'"; }
+    sleep 0.02
+  done
+}
+
+# spawn DIR COMMAND...: in a session of its own, output in DIR/out, process id in DIR/pid (the commands in bin/ exec).
+spawn() {
+  local dir=$1; shift
+  : > "$dir/out"
+  ( cd "$dir" && exec setsid "$@" >>"$dir/out" 2>&1 </dev/null ) &
+  echo $! > "$dir/pid"
+  disown $! 2>/dev/null || true
+}
+
+# start_namesrv KIND PORT DIR
+start_namesrv() {
+  local kind=$1 port=$2 dir=$3
+  mkdir -p "$dir"
+  echo "$kind" > "$dir/kind"
+  if [ "$kind" = reference ]; then
+    "$RMQ" namesrv "$RMQ_VERSION" "$port" "$dir" >/dev/null
+    return
+  fi
+  printf '%s\n' "listenPort=$port" "kvConfigPath=$dir/kvConfig.json" "configStorePath=$dir/namesrv.properties" > "$dir/namesrv.conf"
+  spawn "$dir" "$ROOT/bin/mqnamesrv" -c "$dir/namesrv.conf"
+  wait_line "$dir" 'The Name Server boot success'
+}
+
+# start_broker KIND PORT NAMESRV DIR [EXTRA_CONF]: the keys that reference/rmq writes, then those of EXTRA_CONF (last one counts).
+start_broker() {
+  local kind=$1 port=$2 namesrv=$3 dir=$4 extra=${5:-}
+  mkdir -p "$dir"
+  echo "$kind" > "$dir/kind"
+  if [ "$kind" = reference ]; then
+    "$RMQ" broker "$RMQ_VERSION" "$port" "$namesrv" "$dir" ${extra:+"$extra"} >/dev/null
+    return
+  fi
+  {
+    printf '%s\n' brokerClusterName=DefaultCluster brokerName=broker-a brokerId=0 brokerIP1=127.0.0.1 "listenPort=$port" \
+      "namesrvAddr=$namesrv" autoCreateTopicEnable=true "storePathRootDir=$dir/store" "storePathCommitLog=$dir/store/commitlog" \
+      deleteWhen=04 fileReservedTime=48 flushDiskType=ASYNC_FLUSH mappedFileSizeCommitLog=104857600 \
+      mappedFileSizeConsumeQueue=1200000 maxIndexNum=1000000 maxHashSlotNum=200000 diskMaxUsedSpaceRatio=95
+    if [ -n "$extra" ]; then echo; cat "$extra"; fi
+  } > "$dir/broker.conf"
+  spawn "$dir" "$ROOT/bin/mqbroker" -c "$dir/broker.conf" -n "$namesrv"
+  wait_line "$dir" 'boot success'
+}
+
+# stop_server DIR: asks it to end and waits; fails when it had to be forced or left the abort marker behind.
+stop_server() {
+  local dir=$1 pid left=1500
+  [ -f "$dir/pid" ] || return 0
+  pid=$(cat "$dir/pid")
+  if alive "$pid"; then
+    kill -TERM "$pid"
+    while alive "$pid"; do
+      [ $((left--)) -gt 0 ] || { kill -KILL "$pid"; rm -f "$dir/pid"; fail "the server of $dir did not end within 30 s"; }
+      sleep 0.02
+    done
+  fi
+  rm -f "$dir/pid"
+  [ ! -e "$dir/store/abort" ] || fail "$dir/store/abort is there after a clean stop"
+}
+
+# kill_server DIR: kill -9, as a crash would.
+kill_server() {
+  local dir=$1 pid
+  [ -f "$dir/pid" ] || return 0
+  pid=$(cat "$dir/pid")
+  kill -KILL "$pid" 2>/dev/null || true
+  while alive "$pid"; do sleep 0.01; done
+  rm -f "$dir/pid"
+}
+
+# finish STATUS DIR: for an EXIT trap. Ends every server under DIR; removes DIR unless something failed.
+finish() {
+  local status=$1 dir=$2 pid
+  trap - EXIT
+  for pid in $(find "$dir" -maxdepth 3 -name pid); do kill_server "$(dirname "$pid")"; done
+  if [ "$status" -eq 0 ] && [ -z "${KEEP:-}" ]; then rm -rf "$dir"; else echo "kept: $dir" >&2; fi
+  exit "$status"
+}
