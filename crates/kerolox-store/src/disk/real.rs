@@ -1,0 +1,373 @@
+//! Files of the operating system: written with positioned writes, so that a full disk is an error and never a signal,
+//! and read through a map of the page cache that is made at the first read.
+#![allow(unsafe_code, reason = "the one file of the store that reads mapped memory; each block says why it is sound")]
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::BytesMut;
+use memmap2::{MmapOptions, MmapRaw};
+use parking_lot::Mutex;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use super::{Allocate, DirEntry, Disk, DiskFile, DiskUsage, OpenMode, check_range};
+
+/// The disks of this machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealDisk;
+
+/// Bytes of memory that this machine has; 24 GiB when it does not say, as the reference assumes.
+#[must_use]
+pub fn physical_memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    #[allow(clippy::useless_conversion, reason = "the width of these fields differs between platforms")]
+    let total = u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit));
+    if total == 0 { 24 << 30 } else { total }
+}
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let file = match mode {
+            OpenMode::Read => File::open(path)?,
+            OpenMode::ReadWrite => OpenOptions::new().read(true).write(true).open(path)?,
+            OpenMode::Create { len, allocate } => create(path, len, allocate)?,
+        };
+        let len = file.metadata()?.len();
+        Ok(Arc::new(RealFile { file, len, map: OnceLock::new() }))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            // Names that are no text belong to nobody we know.
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let meta = match entry.metadata() {
+                Ok(meta) => meta,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
+            let is_dir = meta.is_dir();
+            let len = if is_dir { 0 } else { meta.len() };
+            found.push(DirEntry { name, len, is_dir, modified_ms: millis(meta.modified()?) });
+        }
+        Ok(found)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn write_file_atomic(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let temporary = with_suffix(path, ".tmp");
+        let file = File::create(&temporary)?;
+        file.write_all_at(bytes, 0)?;
+        file.sync_all()?;
+        if path.exists() {
+            let backup = with_suffix(path, ".bak");
+            match fs::remove_file(&backup) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            // A second name for the old text costs nothing; not every file system can.
+            if fs::hard_link(path, &backup).is_err() {
+                fs::copy(path, &backup)?;
+            }
+        }
+        fs::rename(&temporary, path)?;
+        self.sync_dir(parent(path))
+    }
+
+    fn usage(&self, path: &Path) -> io::Result<DiskUsage> {
+        // As `df` does: blocks kept for the administrator are neither used nor free.
+        let stat = rustix::fs::statvfs(existing_ancestor(path))?;
+        let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+        let total = used.saturating_add(stat.f_bavail).saturating_mul(stat.f_frsize);
+        Ok(DiskUsage { total, free: stat.f_bavail.saturating_mul(stat.f_frsize) })
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send>> {
+        HeldLock::take(path).map(|held| Box::new(held) as Box<dyn Any + Send>)
+    }
+}
+
+fn create(path: &Path, len: u64, allocate: Allocate) -> io::Result<File> {
+    // A new inode: readers that still map the old file keep its bytes.
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    let sized = match allocate {
+        Allocate::Sparse => file.set_len(len),
+        Allocate::Full => match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => file.set_len(len),
+            other => other.map_err(io::Error::from),
+        },
+    };
+    if let Err(e) = sized {
+        // A file of the wrong length would stop the next start.
+        let _ = fs::remove_file(path);
+        return Err(e);
+    }
+    Ok(file)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn existing_ancestor(path: &Path) -> &Path {
+    path.ancestors().find(|p| p.exists()).unwrap_or_else(|| Path::new("/"))
+}
+
+fn millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Data directories locked by this process. The system's record locks belong to the process and vanish when any handle
+/// of the file is closed, so a second attempt from within must not even open it.
+static HELD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+struct HeldLock {
+    name: PathBuf,
+    /// Released by closing the file; an option so that this happens before the name is given free.
+    file: Option<File>,
+}
+
+impl HeldLock {
+    fn take(path: &Path) -> io::Result<Self> {
+        let name = parent(path).canonicalize()?.join(path.file_name().unwrap_or_default());
+        let mut held = HELD.lock();
+        if held.contains(&name) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        // A lock of the whole file excludes the reference, which locks its first byte.
+        match rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::AGAIN | Errno::ACCESS) => return Err(io::ErrorKind::WouldBlock.into()),
+            other => other?,
+        }
+        file.write_all_at(b"lock", 0)?;
+        held.insert(name.clone());
+        Ok(Self { name, file: Some(file) })
+    }
+}
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        let mut held = HELD.lock();
+        drop(self.file.take());
+        held.remove(&self.name);
+    }
+}
+
+struct RealFile {
+    file: File,
+    len: u64,
+    /// `None` inside when mapping failed: then reads are positioned reads.
+    map: OnceLock<Option<MmapRaw>>,
+}
+
+impl RealFile {
+    /// Where the range lies in memory, or `None` when the file is not mapped.
+    fn mapped(&self, offset: u64, len: usize) -> io::Result<Option<*const u8>> {
+        check_range(self.len, offset, len)?;
+        let map = self.map.get_or_init(|| {
+            let len = usize::try_from(self.len).ok().filter(|len| *len > 0)?;
+            MmapOptions::new().len(len).map_raw_read_only(&self.file).ok()
+        });
+        let (Some(map), Ok(at)) = (map, usize::try_from(offset)) else { return Ok(None) };
+        // SAFETY: the map has exactly `self.len` bytes and `check_range` proved `offset + len <= self.len`, so the
+        // result stays inside of it or one past its end.
+        Ok(Some(unsafe { map.as_ptr().add(at) }))
+    }
+}
+
+impl DiskFile for RealFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        check_range(self.len, offset, bytes.len())?;
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let Some(from) = self.mapped(offset, out.len())? else {
+            return self.file.read_exact_at(out, offset);
+        };
+        // SAFETY: `from` is valid for `out.len()` bytes: the range lies in the map, the map lives as long as `self`,
+        // and the file under it never shrinks while it is open (nothing in the store truncates files, and removing
+        // one keeps its inode). `out` is exclusive memory of ours and cannot overlap a read-only map.
+        unsafe { std::ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len()) };
+        Ok(())
+    }
+
+    fn append_to(&self, offset: u64, len: usize, out: &mut BytesMut) -> io::Result<()> {
+        let Some(from) = self.mapped(offset, len)? else {
+            let start = out.len();
+            out.resize(start.saturating_add(len), 0);
+            let (_, fresh) = out.split_at_mut(start);
+            return self.file.read_exact_at(fresh, offset);
+        };
+        // SAFETY: as in `read_at`, the range is inside of a map that outlives this borrow and never shrinks. The store
+        // reads only bytes below a published end, and such bytes are not written again, so nothing changes under the
+        // slice.
+        out.extend_from_slice(unsafe { std::slice::from_raw_parts(from, len) });
+        Ok(())
+    }
+
+    fn zero(&self, offset: u64, len: u64) -> io::Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        check_range(self.len, offset, usize::try_from(len).unwrap_or(usize::MAX))?;
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        for flags in [FallocateFlags::ZERO_RANGE, punch] {
+            if rustix::fs::fallocate(&self.file, flags, offset, len).is_ok() {
+                return Ok(());
+            }
+        }
+        self.zero_by_hand(offset, len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn write_back(&self, _offset: u64, _len: u64) {
+        // The system's own write-back starts within seconds; a hint needs a call that our bindings do not offer.
+    }
+
+    fn modified_ms(&self) -> io::Result<i64> {
+        Ok(millis(self.file.metadata()?.modified()?))
+    }
+}
+
+impl RealFile {
+    /// Writes zeros over what is not zero.
+    fn zero_by_hand(&self, offset: u64, len: u64) -> io::Result<()> {
+        const STEP: usize = 64 << 10;
+        let zeros = [0_u8; STEP];
+        let mut buf = vec![0_u8; STEP];
+        let mut at = offset;
+        let end = offset.saturating_add(len);
+        while at < end {
+            let step = usize::try_from(end.saturating_sub(at)).unwrap_or(STEP).min(STEP);
+            let (part, _) = buf.split_at_mut(step);
+            self.file.read_exact_at(part, at)?;
+            if part.iter().any(|b| *b != 0) {
+                let (fresh, _) = zeros.split_at(step);
+                self.file.write_all_at(fresh, at)?;
+            }
+            at = at.saturating_add(step as u64);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(dir: &Path, name: &str, len: u64, allocate: Allocate) -> Arc<dyn DiskFile> {
+        RealDisk.open(&dir.join(name), OpenMode::Create { len, allocate }).unwrap()
+    }
+
+    #[test]
+    fn bytes_come_back_and_ranges_are_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        for allocate in [Allocate::Full, Allocate::Sparse] {
+            let file = file(dir.path(), "a", 10_000, allocate);
+            assert_eq!(file.slice(0, 10_000).unwrap(), vec![0; 10_000]);
+            file.write_at(9_990, b"0123456789").unwrap();
+            assert_eq!(file.slice(9_989, 4).unwrap(), b"\x00012");
+            assert!(file.write_at(9_991, b"0123456789").is_err());
+            assert_eq!(file.slice(9_991, 10).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+            let mut out = BytesMut::from(&b"x"[..]);
+            file.append_to(9_998, 2, &mut out).unwrap();
+            assert_eq!(&out[..], b"x89");
+            file.zero(9_995, 5).unwrap();
+            assert_eq!(file.slice(9_990, 10).unwrap(), b"01234\0\0\0\0\0");
+        }
+    }
+
+    #[test]
+    fn a_removed_or_replaced_file_stays_readable() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = file(dir.path(), "a", 8, Allocate::Full);
+        old.write_at(0, b"old text").unwrap();
+        let _new = file(dir.path(), "a", 8, Allocate::Full);
+        assert_eq!(old.slice(0, 8).unwrap(), b"old text");
+    }
+
+    #[test]
+    fn a_replaced_text_keeps_its_predecessor() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.json");
+        RealDisk.write_file_atomic(&path, b"one").unwrap();
+        RealDisk.write_file_atomic(&path, b"two").unwrap();
+        RealDisk.write_file_atomic(&path, b"three").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"three");
+        assert_eq!(fs::read(dir.path().join("t.json.bak")).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_directory_is_locked_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = RealDisk.lock(&path).unwrap();
+        assert_eq!(RealDisk.lock(&path).err().unwrap().kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        let _again = RealDisk.lock(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"lock");
+    }
+}

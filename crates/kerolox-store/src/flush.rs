@@ -1,0 +1,165 @@
+//! Durability of the log: one sync for everything appended before it, and a watermark that replies wait on.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kerolox_wire::clock::Clock;
+use parking_lot::Mutex;
+
+use crate::bell::Bell;
+use crate::commit_log::CommitLog;
+use crate::config::FlushMode;
+
+/// How the wait for durability ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It counts as stored in the chosen mode.
+    Durable,
+    /// It is stored, but the medium did not confirm it in time.
+    TimedOut,
+    /// The medium refused it; the log is sealed.
+    Failed,
+}
+
+/// What is called when a wait ends; runs on the flush thread and must be short.
+pub type WhenDurable = Box<dyn FnOnce(Durability) + Send>;
+
+struct Waiter {
+    end: u64,
+    deadline: Duration,
+    done: WhenDurable,
+}
+
+/// The durable end of the log and who waits for it.
+pub(crate) struct Flush {
+    mode: FlushMode,
+    timeout: Duration,
+    clock: Arc<dyn Clock>,
+    durable: AtomicU64,
+    /// Held during a sync: only one at a time, so that the watermark moves in order.
+    syncing: Mutex<()>,
+    waiting: Mutex<Vec<Waiter>>,
+    /// Wakes the flush thread.
+    pub(crate) bell: Bell,
+}
+
+impl Flush {
+    pub(crate) fn new(mode: FlushMode, timeout: Duration, clock: Arc<dyn Clock>, durable: u64) -> Self {
+        Self {
+            mode,
+            timeout,
+            clock,
+            durable: AtomicU64::new(durable),
+            syncing: Mutex::new(()),
+            waiting: Mutex::new(Vec::new()),
+            bell: Bell::default(),
+        }
+    }
+
+    pub(crate) fn mode(&self) -> FlushMode {
+        self.mode
+    }
+
+    /// Everything before it is on the medium.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::SeqCst)
+    }
+
+    /// Calls `done` once everything before `end` counts as stored.
+    pub(crate) fn when_durable(&self, log: &CommitLog, end: u64, done: WhenDurable) {
+        if self.mode == FlushMode::Async || self.durable() >= end {
+            return done(Durability::Durable);
+        }
+        {
+            let mut waiting = self.waiting.lock();
+            // Looked at again under the lock: whoever moves the watermark or seals takes the lock afterwards.
+            if self.durable() < end && log.sealed().is_none() && !log.is_closed() {
+                let deadline = self.clock.elapsed().saturating_add(self.timeout);
+                waiting.push(Waiter { end, deadline, done });
+                drop(waiting);
+                self.bell.ring();
+                return self.expire();
+            }
+        }
+        done(if self.durable() >= end { Durability::Durable } else { Durability::Failed });
+    }
+
+    /// Makes everything written so far durable. A failure seals the log: what the medium has is then unknown, and
+    /// asking again would confirm what is lost.
+    pub(crate) fn flush(&self, log: &CommitLog) -> io::Result<()> {
+        let outcome = {
+            let _one = self.syncing.lock();
+            self.sync(log)
+        };
+        self.release(log);
+        outcome
+    }
+
+    fn sync(&self, log: &CommitLog) -> io::Result<()> {
+        let (from, to) = (self.durable(), log.end());
+        if from >= to {
+            return Ok(());
+        }
+        if let Some(why) = log.sealed() {
+            return Err(io::Error::other(format!("the log is sealed: {why}")));
+        }
+        for segment in log.segments().list().iter().filter(|s| s.base() < to && s.end() > from) {
+            if let Err(e) = log.segments().sync(segment) {
+                log.seal(format!("syncing {}: {e}", segment.path().display()));
+                return Err(e);
+            }
+        }
+        self.durable.store(to, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Answers all whose wait is over.
+    fn release(&self, log: &CommitLog) {
+        let (durable, now) = (self.durable(), self.clock.elapsed());
+        let no_more = log.sealed().is_some();
+        self.answer(|waiter| {
+            if waiter.end <= durable {
+                Some(Durability::Durable)
+            } else if no_more {
+                Some(Durability::Failed)
+            } else {
+                (waiter.deadline <= now).then_some(Durability::TimedOut)
+            }
+        });
+    }
+
+    /// Answers all that have waited too long. Called by those who come later too, so that a sync that hangs does not
+    /// hold up the answers.
+    pub(crate) fn expire(&self) {
+        let now = self.clock.elapsed();
+        self.answer(|waiter| (waiter.deadline <= now).then_some(Durability::TimedOut));
+    }
+
+    /// Answers all that still wait: nothing will be synced any more.
+    pub(crate) fn give_up(&self) {
+        let durable = self.durable();
+        self.answer(|w| Some(if w.end <= durable { Durability::Durable } else { Durability::Failed }));
+    }
+
+    fn answer(&self, verdict: impl Fn(&Waiter) -> Option<Durability>) {
+        let mut ended = Vec::new();
+        {
+            let mut waiting = self.waiting.lock();
+            let still = waiting.len();
+            let mut kept = Vec::new();
+            for waiter in waiting.drain(..) {
+                match verdict(&waiter) {
+                    Some(durability) => ended.push((waiter.done, durability)),
+                    None => kept.push(waiter),
+                }
+            }
+            debug_assert_eq!(still, kept.len() + ended.len());
+            *waiting = kept;
+        }
+        for (done, durability) in ended {
+            done(durability);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The message store: commit log, consume queues, key index, recovery and retention over an injected disk.
+//!
+//! A record's way: [`AppendBatch`] lays it out, [`Store::append`] gives it its place in the log, the dispatch thread puts
+//! a unit into its queue and its keys into the index, [`Store::read`] hands it out. Only the log has to be durable;
+//! queues and index are derived from it again when a crash took them.
+
+mod batch;
+mod bell;
+pub mod checkpoint;
+mod commit_log;
+mod config;
+pub mod consume_queue;
+pub mod disk;
+mod dispatch;
+mod error;
+mod flush;
+pub mod index;
+mod mark;
+pub mod queues;
+mod reader;
+mod recovery;
+mod retention;
+mod segment;
+mod stats;
+mod store;
+pub mod tables;
+#[cfg(test)]
+mod vectors;
+mod workers;
+
+pub use batch::{AppendBatch, Appended};
+pub use config::{DELAY_LEVELS_DEFAULT, DelayLevels, FlushMode, StoreConfig, TransferLimit};
+pub use consume_queue::{Queue, Unit};
+pub use dispatch::Arrivals;
+pub use error::{AppendError, OpenError, ReadError, RefusedRecord};
+pub use flush::{Durability, WhenDurable};
+pub use reader::{QueryResult, ReadLimits, ReadResult, ReadStatus, Verdict};
+pub use retention::Deleted;
+pub use stats::{DiskState, StoreStats};
+pub use store::Store;

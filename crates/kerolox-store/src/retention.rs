@@ -1,0 +1,121 @@
+//! What is deleted and when: the oldest log files by age and by the disk's usage, and what pointed into them.
+
+use std::io;
+
+use crate::config::StoreConfig;
+
+/// A hook for tests and the thread: pauses between deletions; returns whether to go on.
+pub(crate) type Pause<'a> = &'a dyn Fn() -> bool;
+
+/// Most files that one round deletes.
+pub(crate) const FILES_PER_ROUND: usize = 10;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Why a round deletes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It is the hour for it, somebody asked, or the disk fills up: files past their age.
+    Aged,
+    /// The disk is nearly full: the oldest files whatever their age.
+    Forced,
+}
+
+/// Used percent of a disk; `None` when it cannot be told.
+pub(crate) type Used = Option<u8>;
+
+/// Whether and how a round deletes now.
+pub(crate) fn reason(config: &StoreConfig, now_ms: i64, used: Used, asked: bool) -> Option<Reason> {
+    let used = used.unwrap_or(0);
+    if used > config.disk_force_clean_ratio {
+        return Some(Reason::Forced);
+    }
+    let is_hour = config.delete_when.contains(&local_hour(config, now_ms));
+    (is_hour || asked || used > config.disk_max_used_ratio).then_some(Reason::Aged)
+}
+
+/// Whether a file last written at `modified_ms` is to go.
+pub(crate) fn is_due(config: &StoreConfig, reason: Reason, now_ms: i64, modified_ms: i64) -> bool {
+    let reserved = i64::try_from(config.reserved.as_millis()).unwrap_or(i64::MAX);
+    match reason {
+        Reason::Forced => true,
+        Reason::Aged => modified_ms.saturating_add(reserved) <= now_ms,
+    }
+}
+
+fn local_hour(config: &StoreConfig, now_ms: i64) -> u8 {
+    let offset_ms = i64::from((config.utc_offset)(now_ms)).saturating_mul(1000);
+    let hour = now_ms.saturating_add(offset_ms).div_euclid(HOUR_MS).rem_euclid(24);
+    u8::try_from(hour).unwrap_or(0)
+}
+
+/// What one round of cleaning removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Deleted {
+    /// Log files.
+    pub segments: usize,
+    /// Queue files.
+    pub queue_files: usize,
+    /// Index files.
+    pub index_files: usize,
+}
+
+/// Deletes the oldest log files that are due, one after the other with a pause between, until one must stay.
+pub(crate) fn delete_segments(
+    log: &crate::commit_log::CommitLog,
+    config: &StoreConfig,
+    reason: Reason,
+    now_ms: i64,
+    pause: Pause<'_>,
+) -> io::Result<usize> {
+    let mut deleted = 0_usize;
+    while deleted < FILES_PER_ROUND {
+        let list = log.segments().list();
+        // The last file stays, and so does one that has not been dispatched or flushed yet: both are near the tail.
+        let (Some(oldest), true) = (list.first(), list.len() > 1) else { break };
+        if !is_due(config, reason, now_ms, oldest.file().modified_ms()?) || (deleted > 0 && !pause()) {
+            break;
+        }
+        tracing::info!(file = %oldest.path().display(), ?reason, "deleting a log file");
+        log.segments().remove_first()?;
+        deleted = deleted.saturating_add(1);
+    }
+    Ok(deleted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn config() -> StoreConfig {
+        StoreConfig { reserved: Duration::from_secs(3600), ..StoreConfig::default() }
+    }
+
+    #[test]
+    fn files_go_at_their_hour_on_request_or_when_the_disk_fills() {
+        let four = 4 * HOUR_MS + 5;
+        let noon = 12 * HOUR_MS;
+        assert_eq!(reason(&config(), four, Some(10), false), Some(Reason::Aged));
+        assert_eq!(reason(&config(), noon, Some(10), false), None);
+        assert_eq!(reason(&config(), noon, Some(10), true), Some(Reason::Aged));
+        assert_eq!(reason(&config(), noon, Some(76), false), Some(Reason::Aged));
+        assert_eq!(reason(&config(), noon, Some(86), false), Some(Reason::Forced));
+        assert_eq!(reason(&config(), noon, None, false), None);
+    }
+
+    #[test]
+    fn the_hour_is_the_local_one() {
+        let config = StoreConfig { utc_offset: Arc::new(|_| 8 * 3600), ..config() };
+        assert_eq!(reason(&config, 20 * HOUR_MS, Some(0), false), Some(Reason::Aged));
+    }
+
+    #[test]
+    fn age_counts_from_the_last_write_unless_forced() {
+        let now = 100 * HOUR_MS;
+        assert!(is_due(&config(), Reason::Aged, now, now - HOUR_MS));
+        assert!(!is_due(&config(), Reason::Aged, now, now - HOUR_MS + 1));
+        assert!(is_due(&config(), Reason::Forced, now, now));
+    }
+}

@@ -1,0 +1,225 @@
+//! The log's files: one fixed size, named by their first offset, without gaps.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::disk::{Allocate, Disk, DiskFile, OpenMode};
+use crate::error::OpenError;
+
+/// One file of the log.
+pub(crate) struct Segment {
+    base: u64,
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    /// Whether the folder's entry of this file is known to be durable.
+    entry_durable: AtomicBool,
+}
+
+impl Segment {
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.base.saturating_add(self.file.len())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn file(&self) -> &dyn DiskFile {
+        self.file.as_ref()
+    }
+
+    /// Writes at a log offset inside of this file.
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        assert!(offset >= self.base, "a write goes to the file that holds its offset");
+        self.file.write_at(offset.saturating_sub(self.base), bytes)
+    }
+}
+
+/// Name of the file that begins at `base`.
+pub(crate) fn file_name(base: u64) -> String {
+    format!("{base:020}")
+}
+
+/// All files of the log. The list is replaced as a whole, so readers look at it without a lock.
+pub(crate) struct Segments {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    size: u64,
+    list: ArcSwap<Vec<Arc<Segment>>>,
+    /// The next file, made before it is needed. The lock is held while it is made, so that whoever needs it waits.
+    spare: Mutex<Option<Arc<Segment>>>,
+}
+
+impl Segments {
+    /// Finds and opens the files of a folder.
+    pub(crate) fn load(disk: Arc<dyn Disk>, dir: &Path, size: u64) -> Result<Self, OpenError> {
+        disk.create_dir_all(dir).map_err(OpenError::io(dir))?;
+        let mut found = Vec::new();
+        for entry in disk.list(dir).map_err(OpenError::io(dir))? {
+            match entry.name.parse::<u64>() {
+                Ok(base) if !entry.is_dir && entry.name.len() == 20 => found.push((base, entry.len)),
+                _ => tracing::warn!(dir = %dir.display(), name = entry.name, "not a log file, ignored"),
+            }
+        }
+        found.sort_unstable();
+        if let Some((base, len)) = found.last().copied()
+            && len < size
+            && is_unfinished(disk.as_ref(), &dir.join(file_name(base)), len)?
+        {
+            // A crash while the file was made leaves it short and without data.
+            let path = dir.join(file_name(base));
+            tracing::warn!(path = %path.display(), len, "removing a log file that was never finished");
+            disk.remove(&path).map_err(OpenError::io(&path))?;
+            found.pop();
+        }
+        let mut list = Vec::with_capacity(found.len());
+        let mut expected_base = found.first().map_or(0, |(base, _)| *base);
+        for (base, len) in found {
+            let path = dir.join(file_name(base));
+            if len != size {
+                return Err(OpenError::SegmentSize { file: path, len, expected: size });
+            }
+            if base != expected_base || base % size != 0 {
+                let why = format!("log files must follow each other; expected {}", file_name(expected_base));
+                return Err(OpenError::Corrupt { file: path, offset: 0, why });
+            }
+            let file = disk.open(&path, OpenMode::ReadWrite).map_err(OpenError::io(&path))?;
+            list.push(Arc::new(Segment { base, file, path, entry_durable: AtomicBool::new(true) }));
+            expected_base = base.saturating_add(size);
+        }
+        Ok(Self { disk, dir: dir.to_path_buf(), size, list: ArcSwap::from_pointee(list), spare: Mutex::new(None) })
+    }
+
+    /// Bytes of one file.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Folder of the files.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// First offset of the file that holds `offset`.
+    pub(crate) fn base_of(&self, offset: u64) -> u64 {
+        offset.saturating_sub(offset % self.size)
+    }
+
+    /// The files as they are now, oldest first.
+    pub(crate) fn list(&self) -> Arc<Vec<Arc<Segment>>> {
+        self.list.load_full()
+    }
+
+    /// First offset held, `None` without any file.
+    pub(crate) fn begin(&self) -> Option<u64> {
+        self.list.load().first().map(|s| s.base)
+    }
+
+    /// The file that holds `offset`.
+    pub(crate) fn find(&self, offset: u64) -> Option<Arc<Segment>> {
+        let list = self.list.load();
+        let first = list.first()?.base;
+        let index = usize::try_from(offset.checked_sub(first)? / self.size).ok()?;
+        list.get(index).cloned()
+    }
+
+    /// Makes the file that will begin at `base`, unless it is there already.
+    pub(crate) fn prepare(&self, base: u64) -> io::Result<()> {
+        let mut spare = self.spare.lock();
+        if spare.as_ref().is_none_or(|s| s.base != base) && self.find(base).is_none() {
+            *spare = Some(self.make(base)?);
+        }
+        Ok(())
+    }
+
+    /// Gives the file that begins at `base`, made now if nobody has prepared it. It is not in the list yet.
+    pub(crate) fn take_next(&self, base: u64) -> io::Result<Arc<Segment>> {
+        match self.spare.lock().take() {
+            Some(spare) if spare.base == base => Ok(spare),
+            _ => self.make(base),
+        }
+    }
+
+    /// Takes back a file that was not needed after all.
+    pub(crate) fn put_back(&self, segment: Arc<Segment>) {
+        *self.spare.lock() = Some(segment);
+    }
+
+    /// Adds the file behind the last one.
+    pub(crate) fn push(&self, segment: Arc<Segment>) {
+        let mut list = self.list.load().to_vec();
+        assert!(list.last().is_none_or(|last| last.end() == segment.base), "log files follow each other");
+        list.push(segment);
+        self.list.store(Arc::new(list));
+    }
+
+    /// Removes the oldest file; readers that hold it go on. The last file stays.
+    pub(crate) fn remove_first(&self) -> io::Result<Option<u64>> {
+        let list = self.list.load_full();
+        let (Some(first), true) = (list.first(), list.len() > 1) else { return Ok(None) };
+        self.disk.remove(first.path())?;
+        self.list.rcu(|list| list.iter().filter(|s| s.base != first.base).cloned().collect::<Vec<_>>());
+        Ok(Some(first.base))
+    }
+
+    /// Removes the files that begin at `from` or later: a cut after a crash.
+    pub(crate) fn remove_from(&self, from: u64) -> io::Result<()> {
+        let list = self.list.load_full();
+        let (keep, cut): (Vec<_>, Vec<_>) = list.iter().cloned().partition(|s| s.base < from);
+        if cut.is_empty() {
+            return Ok(());
+        }
+        // The last first: what is left by a crash in between has no gap.
+        for segment in cut.iter().rev() {
+            self.disk.remove(segment.path())?;
+        }
+        // A cut file that came back with the next crash would be read behind newer records.
+        self.disk.sync_dir(&self.dir)?;
+        self.list.store(Arc::new(keep));
+        Ok(())
+    }
+
+    /// Removes the file made ahead: a clean stop leaves only files with records.
+    pub(crate) fn remove_spare(&self) -> io::Result<()> {
+        match self.spare.lock().take() {
+            Some(spare) => self.disk.remove(spare.path()),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a file and its entry in the folder durable.
+    pub(crate) fn sync(&self, segment: &Segment) -> io::Result<()> {
+        segment.file.sync_data()?;
+        if !segment.entry_durable.load(Ordering::Acquire) {
+            self.disk.sync_dir(&self.dir)?;
+            segment.entry_durable.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn make(&self, base: u64) -> io::Result<Arc<Segment>> {
+        let path = self.dir.join(file_name(base));
+        let file = self.disk.open(&path, OpenMode::Create { len: self.size, allocate: Allocate::Full })?;
+        Ok(Arc::new(Segment { base, file, path, entry_durable: AtomicBool::new(false) }))
+    }
+}
+
+/// Whether a file of the wrong length holds nothing yet.
+fn is_unfinished(disk: &dyn Disk, path: &Path, len: u64) -> Result<bool, OpenError> {
+    let probe = usize::try_from(len.min(8)).unwrap_or(0);
+    if probe == 0 {
+        return Ok(true);
+    }
+    let file = disk.open(path, OpenMode::Read).map_err(OpenError::io(path))?;
+    let head = file.slice(0, probe).map_err(OpenError::io(path))?;
+    Ok(head.iter().all(|b| *b == 0))
+}

@@ -1,0 +1,230 @@
+//! The store's threads, each a short loop around a step that tests call directly: dispatch, flush, files made ahead,
+//! and keeping (checkpoint and retention).
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use crate::bell::Bell;
+use crate::commit_log::is_full;
+use crate::config::FlushMode;
+use crate::dispatch::Arrivals;
+use crate::mark::Mark;
+use crate::retention::{self, Deleted, Reason};
+use crate::store::{Shared, Store};
+
+/// How long a step that failed waits before it is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How often the index is made durable: it costs much and saves only time after a crash.
+const INDEX_SYNC_EVERY: Duration = Duration::from_secs(30);
+/// Rounds of an asked-for deletion.
+const ASKED_ROUNDS: usize = 20;
+
+/// Bells of the threads that have no other owner.
+#[derive(Default)]
+pub(crate) struct Bells {
+    pub(crate) files: Bell,
+    pub(crate) keeper: Bell,
+}
+
+impl Bells {
+    pub(crate) fn ring_all(&self) {
+        self.files.ring_loud();
+        self.keeper.ring_loud();
+    }
+}
+
+pub(crate) fn start(shared: &Arc<Shared>, arrivals: Arc<dyn Arrivals>) -> io::Result<Vec<JoinHandle<()>>> {
+    let spawn = |name: &str, run: Box<dyn FnOnce(&Shared) + Send>| {
+        let shared = Arc::clone(shared);
+        Builder::new().name(format!("store-{name}")).spawn(move || run(&shared))
+    };
+    Ok(vec![
+        spawn("dispatch", Box::new(move |shared| dispatch(shared, arrivals.as_ref())))?,
+        spawn("flush", Box::new(flush))?,
+        spawn("files", Box::new(make_files))?,
+        spawn("keeper", Box::new(keep))?,
+    ])
+}
+
+fn dispatch(shared: &Shared, arrivals: &dyn Arrivals) {
+    let bell = &shared.dispatch.bell;
+    while !shared.is_stopping() {
+        match shared.dispatch.step(&shared.sources(), Some(arrivals)) {
+            Ok(true) => {}
+            Ok(false) => {
+                arrivals.caught_up();
+                bell.wait(None, || shared.is_stopping() || shared.dispatch.has_work(&shared.log));
+            }
+            Err(e) => {
+                shared.dispatch_failed(&e);
+                bell.pause(RETRY_PAUSE);
+            }
+        }
+    }
+}
+
+fn flush(shared: &Shared) {
+    let flush = &shared.flush;
+    let is_dirty = || flush.durable() < shared.log.end() && shared.log.sealed().is_none();
+    while !shared.is_stopping() {
+        if !is_dirty() {
+            if shared.log.sealed().is_some() {
+                flush.give_up();
+            }
+            flush.bell.wait(None, || shared.is_stopping() || is_dirty());
+            continue;
+        }
+        if flush.mode() == FlushMode::Async {
+            flush.bell.pause(shared.config.flush_interval);
+        }
+        // A failure seals the log, which is reported there.
+        let _ = flush.flush(&shared.log);
+    }
+}
+
+fn make_files(shared: &Shared) {
+    while !shared.is_stopping() {
+        if !shared.log.is_closed()
+            && let Err(error) = shared.log.prepare_next()
+        {
+            // The append that needs the file will try again and report it.
+            tracing::warn!(%error, "the next log file cannot be made ahead");
+        }
+        shared.bells.files.wait(None, || shared.is_stopping());
+    }
+}
+
+fn keep(shared: &Shared) {
+    let now = || shared.clock.elapsed();
+    let mut clean_at = now().saturating_add(shared.config.clean_interval);
+    let mut index_at = now().saturating_add(INDEX_SYNC_EVERY);
+    let mut saved = None;
+    while !shared.is_stopping() {
+        let pause = shared.config.queue_flush_interval.min(shared.config.clean_interval);
+        shared.bells.keeper.wait(Some(pause), || shared.is_stopping());
+        if shared.is_stopping() {
+            return;
+        }
+        shared.flush.expire();
+        let done = shared.dispatch.done();
+        if saved != Some(done) {
+            match shared.save_checkpoint() {
+                Ok(()) => saved = Some(done),
+                Err(error) => tracing::error!(%error, "no checkpoint: a start after a crash takes longer"),
+            }
+        }
+        if now() >= index_at {
+            index_at = now().saturating_add(INDEX_SYNC_EVERY);
+            if let Some(Err(error)) = shared.index.as_ref().map(crate::index::Index::sync) {
+                tracing::error!(%error, "syncing the key index");
+            }
+        }
+        if now() >= clean_at {
+            clean_at = now().saturating_add(shared.config.clean_interval);
+            shared.look_at_disk();
+            let pause = || {
+                shared.bells.keeper.pause(shared.config.delete_pause);
+                !shared.is_stopping()
+            };
+            if let Err(error) = shared.clean(false, &pause) {
+                tracing::error!(%error, "deleting old files");
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Deletes log files past their age now, whatever the hour, and what pointed into them.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn delete_expired_now(&self) -> io::Result<Deleted> {
+        let mut all = Deleted::default();
+        for _ in 0..ASKED_ROUNDS {
+            let round = self.shared().clean(true, &|| true)?;
+            all.segments = all.segments.saturating_add(round.segments);
+            all.queue_files = all.queue_files.saturating_add(round.queue_files);
+            all.index_files = all.index_files.saturating_add(round.index_files);
+            if round.segments < retention::FILES_PER_ROUND {
+                break;
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Shared {
+    /// Looks how full the disk is, which may end or begin the refusal of appends.
+    pub(crate) fn look_at_disk(&self) -> Option<u8> {
+        let used = |path| self.disk.usage(path).map(|usage| usage.used_percent()).ok();
+        let used = used(&self.config.commit_log_dir).max(used(&self.config.root))?;
+        let full = used >= self.config.disk_full_ratio;
+        // Below the ratio there may still be no room for a whole file; the append that needs it finds out.
+        if self.log.room().set(full, used) {
+            let limit = self.config.disk_full_ratio;
+            match full {
+                true => tracing::error!(used, limit, "the disk is full: appends are refused until there is room"),
+                false => tracing::info!(used, limit, "there is room on the disk again: appends go on"),
+            }
+        }
+        Some(used)
+    }
+
+    fn dispatch_failed(&self, e: &io::Error) {
+        if is_full(e) {
+            // Messages that cannot be dispatched would pile up unseen.
+            self.log.room().set(true, 100);
+            tracing::error!(error = %e, "no room for queues: appends are refused until there is");
+        } else {
+            tracing::error!(error = %e, "dispatching failed, will be tried again");
+        }
+    }
+
+    /// One round of retention.
+    pub(crate) fn clean(&self, asked: bool, pause: retention::Pause<'_>) -> io::Result<Deleted> {
+        let now_ms = self.clock.wall_ms();
+        let used = self.look_at_disk();
+        let mut deleted = Deleted::default();
+        let Some(reason) = retention::reason(&self.config, now_ms, used, asked) else { return Ok(deleted) };
+        if reason == Reason::Forced {
+            tracing::warn!(used, "the disk is nearly full: deleting the oldest log files whatever their age");
+        }
+        deleted.segments = retention::delete_segments(&self.log, &self.config, reason, now_ms, pause)?;
+        self.counters.segments_deleted.add(deleted.segments as u64);
+        let begin = self.log.begin();
+        for queue in self.queues.all() {
+            deleted.queue_files = deleted.queue_files.saturating_add(queue.delete_expired(begin)?);
+        }
+        if let Some(index) = &self.index {
+            deleted.index_files = index.delete_expired(begin)?;
+        }
+        Ok(deleted)
+    }
+
+    /// Makes log and queues durable and notes how far, so that a start after a crash begins there.
+    pub(crate) fn save_checkpoint(&self) -> io::Result<()> {
+        let mut checkpoint = self.checkpoint.lock();
+        // Taken before anything is synced: what comes in meanwhile belongs to the next checkpoint.
+        let mark = Mark {
+            complete: self.dispatch.done(),
+            indexed: self.dispatch.indexed(),
+            index_last: self.index.as_ref().map_or(0, |index| index.last_end().1),
+        };
+        let (log_ms, queues_ms) = (self.log.last_store_ms(), self.dispatch.store_ms());
+        self.flush.flush(&self.log)?;
+        for queue in self.queues.all() {
+            queue.flush()?;
+        }
+        let mut next = *checkpoint;
+        // The newest time, not the largest: after the clock was set back, a large one would claim too much.
+        next.log_ms = if log_ms == 0 { next.log_ms } else { log_ms };
+        next.queues_ms = if queues_ms == 0 { next.queues_ms } else { queues_ms };
+        next.index_ms = self.index.as_ref().map_or(next.index_ms, crate::index::Index::sealed_ms);
+        next.save(self.disk.as_ref(), &self.paths.checkpoint)?;
+        mark.save(self.disk.as_ref(), &self.paths.checkpoint, &next)?;
+        *checkpoint = next;
+        Ok(())
+    }
+}
