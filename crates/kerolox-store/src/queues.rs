@@ -1,0 +1,325 @@
+//! All queues of a store, found by topic and number.
+
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kerolox_wire::names::{QueueId, TopicName};
+use papaya::{Equivalent, HashMap};
+
+use crate::consume_queue::{Files, Place, Queue, UNIT_SIZE, parse_file_name};
+use crate::disk::{DirEntry, Disk};
+
+/// The setting that decides the size of queue files.
+const FILE_SIZE_SETTING: &str = "mappedFileSizeConsumeQueue";
+
+/// Why the files of queues or index cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// A file was made with another setting, or cut.
+    #[error("{} is {len} bytes long, but with the present {setting} it must be {expected}", file.display())]
+    WrongSize {
+        /// The file.
+        file: PathBuf,
+        /// Its length.
+        len: u64,
+        /// The length it should have.
+        expected: u64,
+        /// Setting that decides the length.
+        setting: &'static str,
+    },
+    /// The disk failed.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// What the disk said.
+        source: io::Error,
+    },
+}
+
+impl LoadError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_path_buf();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// All queues of a store. Looking one up takes no lock.
+pub struct Queues {
+    place: Arc<Place>,
+    map: HashMap<Key, Arc<Queue>>,
+    strangers: Vec<PathBuf>,
+}
+
+impl Queues {
+    /// Finds the queues under `root` (the folder `consumequeue`); `file_size` is rounded up to whole units. Their ends
+    /// are unknown until `recover` is called on each.
+    ///
+    /// # Errors
+    /// When a file has another size than `file_size` says, or the disk fails. Anything else that does not belong there
+    /// is left alone and reported.
+    pub fn load(disk: Arc<dyn Disk>, root: &Path, file_size: u64) -> Result<Self, LoadError> {
+        let file_size = file_size.max(1).div_ceil(UNIT_SIZE).saturating_mul(UNIT_SIZE);
+        let place = Arc::new(Place { disk, root: root.to_path_buf(), file_size });
+        let mut queues = Self { place, map: HashMap::new(), strangers: Vec::new() };
+        for (path, entry) in queues.list(root)? {
+            match TopicName::parse(&entry.name) {
+                Ok(topic) if entry.is_dir => queues.load_topic(&path, &topic)?,
+                _ => queues.strangers.push(path),
+            }
+        }
+        for path in &queues.strangers {
+            tracing::warn!(path = %path.display(), "not a queue's file or folder; left alone");
+        }
+        Ok(queues)
+    }
+
+    /// What was found under the root that is no queue's.
+    #[must_use]
+    pub fn strangers(&self) -> &[PathBuf] {
+        &self.strangers
+    }
+
+    /// The queue, if there is one.
+    #[must_use]
+    pub fn get(&self, topic: &TopicName, id: QueueId) -> Option<Arc<Queue>> {
+        self.map.pin().get(&KeyRef { topic, id }).cloned()
+    }
+
+    /// The queue, made when missing. It has no file until its first unit.
+    #[must_use]
+    pub fn get_or_create(&self, topic: &TopicName, id: QueueId) -> Arc<Queue> {
+        let map = self.map.pin();
+        if let Some(queue) = map.get(&KeyRef { topic, id }) {
+            return queue.clone();
+        }
+        let fresh = || Arc::new(Queue::new(topic.clone(), id, self.place.clone(), Files::default()));
+        map.get_or_insert_with(Key { topic: topic.clone(), id }, fresh).clone()
+    }
+
+    /// All queues, in no particular order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Queue>> {
+        self.map.pin().values().cloned().collect()
+    }
+
+    /// Removes the queues of all topics that `doomed` picks, with their files; returns those topics.
+    ///
+    /// # Errors
+    /// When the disk fails; queues whose files are still there then stay known.
+    pub fn remove_where(&self, doomed: &dyn Fn(&TopicName) -> bool) -> io::Result<Vec<TopicName>> {
+        let mut topics = Vec::new();
+        for queue in self.all() {
+            let topic = queue.topic();
+            if !topics.contains(topic) && !doomed(topic) {
+                continue;
+            }
+            queue.destroy()?;
+            self.map.pin().remove(&KeyRef { topic, id: queue.id() });
+            if !topics.contains(topic) {
+                topics.push(topic.clone());
+            }
+        }
+        for topic in &topics {
+            let folder = self.place.root.join(topic.as_str());
+            if self.place.disk.exists(&folder) && self.place.disk.list(&folder)?.is_empty() {
+                self.place.disk.remove_dir(&folder)?;
+            }
+        }
+        Ok(topics)
+    }
+
+    /// Closes descriptors that no queue used since the last call.
+    pub fn close_idle(&self) {
+        for queue in self.map.pin().values() {
+            queue.close_idle();
+        }
+    }
+
+    fn load_topic(&mut self, folder: &Path, topic: &TopicName) -> Result<(), LoadError> {
+        for (path, entry) in self.list(folder)? {
+            match parse_queue_id(&entry.name) {
+                Some(id) if entry.is_dir => {
+                    let files = self.load_files(&path)?;
+                    let queue = Queue::new(topic.clone(), id, self.place.clone(), files);
+                    self.map.pin().insert(Key { topic: topic.clone(), id }, Arc::new(queue));
+                }
+                _ => self.strangers.push(path),
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest run of files without holes.
+    fn load_files(&mut self, folder: &Path) -> Result<Files, LoadError> {
+        let size = self.place.file_size;
+        let mut found = Vec::new();
+        for (path, entry) in self.list(folder)? {
+            match parse_file_name(&entry.name) {
+                Some(start) if !entry.is_dir && start.is_multiple_of(size) => found.push((start, path, entry.len)),
+                Some(_) if !entry.is_dir && entry.len != size => return Err(self.wrong_size(path, entry.len)),
+                _ => self.strangers.push(path),
+            }
+        }
+        found.sort_unstable();
+        if let Some((_, path, _)) = found.pop_if(|(_, _, len)| *len == 0) {
+            // A crash came between the making of the file and the setting of its length.
+            tracing::warn!(path = %path.display(), "empty last file of a queue removed");
+            self.place.disk.remove(&path).map_err(LoadError::io(&path))?;
+        }
+        let mut files = Files::default();
+        while let Some((start, path, len)) = found.pop() {
+            if len != size {
+                return Err(self.wrong_size(path, len));
+            }
+            if files.is_empty() {
+                files = Files::found(start, 1);
+            } else if start.checked_add(size) == Some(files.first()) {
+                files = Files::found(start, files.count().saturating_add(1));
+            } else {
+                self.strangers.push(path);
+            }
+        }
+        Ok(files)
+    }
+
+    fn wrong_size(&self, file: PathBuf, len: u64) -> LoadError {
+        LoadError::WrongSize { file, len, expected: self.place.file_size, setting: FILE_SIZE_SETTING }
+    }
+
+    fn list(&self, folder: &Path) -> Result<Vec<(PathBuf, DirEntry)>, LoadError> {
+        let entries = self.place.disk.list(folder).map_err(LoadError::io(folder))?;
+        Ok(entries.into_iter().map(|entry| (folder.join(&entry.name), entry)).collect())
+    }
+}
+
+/// A queue id in its only spelling.
+fn parse_queue_id(name: &str) -> Option<QueueId> {
+    let id = QueueId::from_wire(name.parse().ok()?)?;
+    (id.to_string() == name).then_some(id)
+}
+
+#[derive(PartialEq, Eq)]
+struct Key {
+    topic: TopicName,
+    id: QueueId,
+}
+
+/// A key to look up with, which costs no copy of the name.
+struct KeyRef<'a> {
+    topic: &'a TopicName,
+    id: QueueId,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        KeyRef { topic: &self.topic, id: self.id }.hash(state);
+    }
+}
+
+impl Hash for KeyRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.topic.hash(state);
+        self.id.hash(state);
+    }
+}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.id == key.id && *self.topic == key.topic
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kerolox_wire::names::QueueOffset;
+
+    use super::*;
+    use crate::consume_queue::Unit;
+    use crate::disk::RealDisk;
+
+    fn load(root: &Path) -> Result<Queues, LoadError> {
+        Queues::load(Arc::new(RealDisk), root, 150)
+    }
+
+    fn topic(name: &str) -> TopicName {
+        TopicName::parse(name).unwrap()
+    }
+
+    fn fill(queues: &Queues, name: &str, id: u32) {
+        let unit = Unit { log_offset: 0, size: 9, tags_code: 0 };
+        queues.get_or_create(&topic(name), QueueId::new(id)).append(QueueOffset::ZERO, &[unit]).unwrap();
+    }
+
+    #[test]
+    fn queues_are_found_again_by_topic_and_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let queues = load(dir.path()).unwrap();
+        fill(&queues, "A", 0);
+        fill(&queues, "A", 7);
+        fill(&queues, "%RETRY%g", 0);
+        let idle = queues.get_or_create(&topic("B"), QueueId::new(1));
+        assert!(Arc::ptr_eq(&idle, &queues.get_or_create(&topic("B"), QueueId::new(1))));
+        let queues = load(dir.path()).unwrap();
+        assert_eq!(queues.all().len(), 3, "a queue without units has no file");
+        assert!(queues.get(&topic("A"), QueueId::new(7)).is_some());
+        assert!(queues.get(&topic("A"), QueueId::new(1)).is_none());
+        // The size is rounded up to whole units.
+        assert_eq!(std::fs::metadata(dir.path().join("A/7/00000000000000000000")).unwrap().len(), 160);
+    }
+
+    #[test]
+    fn a_file_of_another_size_is_an_error_that_names_the_setting() {
+        let dir = tempfile::tempdir().unwrap();
+        fill(&load(dir.path()).unwrap(), "A", 0);
+        let error = Queues::load(Arc::new(RealDisk), dir.path(), 200).err().unwrap().to_string();
+        for part in ["A/0/00000000000000000000", "160", "200", "mappedFileSizeConsumeQueue"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn strangers_are_reported_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fill(&load(dir.path()).unwrap(), "A", 0);
+        for folder in ["no topic!", "A/x", "A/00", "A/-1", "A/0/folder"] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+        }
+        std::fs::write(dir.path().join(".DS_Store"), "x").unwrap();
+        std::fs::write(dir.path().join("A/0/note.txt"), "x").unwrap();
+        std::fs::write(dir.path().join("A/0/00000000000000000640"), [0; 160]).unwrap();
+        let queues = load(dir.path()).unwrap();
+        assert_eq!(queues.all().len(), 1);
+        // A file apart from the others: the newest run counts, the first file is apart.
+        assert_eq!(queues.strangers().len(), 8, "{:?}", queues.strangers());
+        assert!(dir.path().join("A/0/note.txt").exists());
+    }
+
+    #[test]
+    fn an_empty_last_file_is_what_a_crash_leaves() {
+        let dir = tempfile::tempdir().unwrap();
+        fill(&load(dir.path()).unwrap(), "A", 0);
+        let path = dir.path().join("A/0/00000000000000000160");
+        std::fs::write(&path, []).unwrap();
+        let queues = load(dir.path()).unwrap();
+        assert!(!path.exists());
+        assert_eq!(queues.get(&topic("A"), QueueId::new(0)).unwrap().recover().unwrap(), 9);
+    }
+
+    #[test]
+    fn topics_are_removed_with_their_folders() {
+        let dir = tempfile::tempdir().unwrap();
+        let queues = load(dir.path()).unwrap();
+        for (name, id) in [("A", 0), ("A", 1), ("B", 0)] {
+            fill(&queues, name, id);
+        }
+        assert_eq!(queues.remove_where(&|topic| topic.as_str() == "A").unwrap(), [topic("A")]);
+        assert!(!dir.path().join("A").exists());
+        assert_eq!(queues.all().len(), 1);
+        fill(&queues, "A", 1);
+        assert_eq!(load(dir.path()).unwrap().all().len(), 2);
+    }
+}
