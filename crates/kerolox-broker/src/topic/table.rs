@@ -1,0 +1,335 @@
+//! All topics: read from a snapshot without locks, changed one at a time.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use kerolox_store::disk::Disk;
+use kerolox_store::tables::{self, TableError};
+use kerolox_wire::body::{DataVersion, TopicConfig, TopicConfigTable, from_json, to_json_pretty};
+use kerolox_wire::names::{TopicName, topics};
+use parking_lot::{Mutex, MutexGuard};
+
+use super::system::{SYSTEM, SYSTEM_PREFIX, TopicRules, system_topics};
+use super::{
+    Made, NotMade, Perm, TOPIC_QUEUES_MAX, TOPICS_AUTOMATIC_MAX, Topic, TopicByProducer, TopicError, UNIT, UNIT_SUB,
+};
+use crate::changes::Changes;
+
+/// Topics by name.
+pub(crate) type TopicTable = HashMap<TopicName, Arc<Topic>>;
+
+/// All topics at one moment, with the version that belongs to them.
+#[derive(Debug)]
+pub(crate) struct TopicSnapshot {
+    topics: TopicTable,
+    version: DataVersion,
+}
+
+impl Deref for TopicSnapshot {
+    type Target = TopicTable;
+
+    fn deref(&self) -> &TopicTable {
+        &self.topics
+    }
+}
+
+/// All topics of the broker.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    current: ArcSwap<TopicSnapshot>,
+    system: BTreeSet<String>,
+    auto_create: AtomicBool,
+    /// Held by whoever changes the table.
+    writing: Mutex<()>,
+    changes: Changes,
+}
+
+impl Topics {
+    /// The table with the system's topics.
+    #[must_use]
+    pub(crate) fn new(rules: TopicRules) -> Self {
+        let auto_create = AtomicBool::new(rules.auto_create);
+        let made = system_topics(rules);
+        let mut system: BTreeSet<String> = SYSTEM.iter().map(|&name| name.to_owned()).collect();
+        system.extend(made.iter().map(|topic| topic.name.to_string()));
+        let topics = made.into_iter().map(|topic| (topic.name.clone(), Arc::new(topic))).collect();
+        let current = ArcSwap::from_pointee(TopicSnapshot { topics, version: DataVersion::default() });
+        Self { current, system, auto_create, writing: Mutex::new(()), changes: Changes::default() }
+    }
+
+    /// The topic of that name.
+    #[must_use]
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Topic>> {
+        self.current.load().topics.get(name).cloned()
+    }
+
+    /// All topics as they are now.
+    #[must_use]
+    pub(crate) fn snapshot(&self) -> Arc<TopicSnapshot> {
+        self.current.load_full()
+    }
+
+    /// The version of the table.
+    #[must_use]
+    pub(crate) fn data_version(&self) -> DataVersion {
+        self.current.load().version
+    }
+
+    /// Whether the topic belongs to the system, so that requests neither create nor delete it.
+    #[must_use]
+    pub(crate) fn is_system(&self, name: &str) -> bool {
+        self.system.contains(name) || name.starts_with(SYSTEM_PREFIX)
+    }
+
+    /// The names that belong to the system, whether or not there is such a topic.
+    #[must_use]
+    pub(crate) fn system_names(&self) -> Vec<String> {
+        self.system.iter().cloned().collect()
+    }
+
+    /// Whether clients may not send there.
+    #[must_use]
+    pub(crate) fn forbidden_to_send(name: &str) -> bool {
+        name == topics::SCHEDULE
+    }
+
+    /// Whether sending may make topics after `TBW102`.
+    pub(crate) fn set_auto_create(&self, allowed: bool) {
+        self.auto_create.store(allowed, Ordering::Relaxed);
+    }
+
+    /// The topic a message is sent to, made after its template if there is none yet.
+    ///
+    /// # Errors
+    /// When there is no such template or it does not pass on its permission, or there are too many topics.
+    pub(crate) fn create_by_send(&self, ask: &TopicByProducer<'_>, now_ms: i64) -> Result<Made, TopicError> {
+        let writing = self.writing.lock();
+        if let Some(topic) = self.get(ask.topic.as_str()) {
+            return Ok(Made { topic, new: false });
+        }
+        let topic = match self.inherit(ask) {
+            Ok(topic) => topic,
+            Err(_) if ask.topic.is_retry() => Topic::new(ask.topic.clone(), 1, Perm::READ_WRITE),
+            Err(why) => {
+                tracing::warn!(topic = %ask.topic, %why, "topic not created by sending");
+                return Err(TopicError::NotExist { topic: ask.topic.clone(), why });
+            }
+        };
+        let sys_flag = match (ask.unit_mode, ask.topic.is_retry()) {
+            (false, _) => 0,
+            (true, true) => UNIT_SUB,
+            (true, false) => UNIT,
+        };
+        self.insert_new(&writing, Topic { sys_flag, ..topic }, now_ms)
+    }
+
+    /// The topic named as `wanted`, made as given if there is none yet: retry, dead letter and transaction topics.
+    ///
+    /// # Errors
+    /// When there are too many topics.
+    pub(crate) fn ensure(&self, wanted: Topic, now_ms: i64) -> Result<Made, TopicError> {
+        if let Some(topic) = self.get(wanted.name.as_str()) {
+            return Ok(Made { topic, new: false });
+        }
+        let writing = self.writing.lock();
+        match self.get(wanted.name.as_str()) {
+            Some(topic) => Ok(Made { topic, new: false }),
+            None => self.insert_new(&writing, wanted, now_ms),
+        }
+    }
+
+    /// Creates or replaces a topic on an administrator's word. As in 4.7.1 `order` comes from the name server alone,
+    /// so the topic counts as unordered until the next registration.
+    ///
+    /// # Errors
+    /// When the topic is the system's, or a number is out of range.
+    pub(crate) fn replace(&self, topic: Topic, now_ms: i64) -> Result<Arc<Topic>, TopicError> {
+        if self.is_system(topic.name.as_str()) {
+            return Err(TopicError::System(topic.name));
+        }
+        let queues = topic.read_queues.max(topic.write_queues);
+        if queues > TOPIC_QUEUES_MAX {
+            return Err(TopicError::TooManyQueues { topic: topic.name, queues, limit: TOPIC_QUEUES_MAX });
+        }
+        let topic = Arc::new(Topic { order: false, ..topic });
+        let writing = self.writing.lock();
+        self.publish(&writing, now_ms, |topics| {
+            topics.insert(topic.name.clone(), Arc::clone(&topic));
+        });
+        Ok(topic)
+    }
+
+    /// Deletes a topic; false when there was none.
+    ///
+    /// # Errors
+    /// When the topic is the system's.
+    pub(crate) fn delete(&self, name: &TopicName, now_ms: i64) -> Result<bool, TopicError> {
+        if self.is_system(name.as_str()) {
+            return Err(TopicError::System(name.clone()));
+        }
+        let writing = self.writing.lock();
+        let known = self.get(name.as_str()).is_some();
+        if known {
+            self.publish(&writing, now_ms, |topics| {
+                topics.remove(name.as_str());
+            });
+        }
+        Ok(known)
+    }
+
+    /// Marks exactly these topics as ordered, as a name server listed them; true when that changed something.
+    pub(crate) fn apply_order<S: AsRef<str>>(&self, ordered: &[S], now_ms: i64) -> bool {
+        let ordered: BTreeSet<&str> = ordered.iter().map(AsRef::as_ref).collect();
+        let differs = |topic: &Topic| topic.order != ordered.contains(topic.name.as_str());
+        let writing = self.writing.lock();
+        if !self.current.load().topics.values().any(|topic| differs(topic)) {
+            return false;
+        }
+        self.publish(&writing, now_ms, |topics| {
+            for topic in topics.values_mut().filter(|topic| differs(topic)) {
+                let order = !topic.order;
+                *topic = Arc::new(Topic { order, ..Topic::clone(topic) });
+            }
+        });
+        true
+    }
+
+    /// What the broker announces of all its topics. A broker that is not both readable and writable publishes its own
+    /// permission in place of each topic's.
+    #[must_use]
+    pub(crate) fn register_all(&self, broker: Perm) -> TopicConfigTable {
+        let current = self.current.load();
+        wire_table(current.version, current.topics.values().map(|topic| announced(topic, broker)))
+    }
+
+    /// What the broker announces of one topic.
+    #[must_use]
+    pub(crate) fn register_one(&self, name: &str, broker: Perm) -> Option<TopicConfigTable> {
+        let current = self.current.load();
+        let topic = current.topics.get(name)?;
+        Some(wire_table(current.version, std::iter::once(announced(topic, broker))))
+    }
+
+    /// The text of `topics.json`.
+    #[must_use]
+    pub(crate) fn to_json(&self) -> String {
+        to_json_pretty(&self.register_all(Perm::READ_WRITE))
+    }
+
+    /// Takes over the topics and the version of a `topics.json`; they win over the topics made at start.
+    ///
+    /// # Errors
+    /// When the text is no such table.
+    #[cfg(test)]
+    pub(crate) fn load_json(&self, text: &str) -> Result<(), String> {
+        self.adopt(&parse(text)?);
+        Ok(())
+    }
+
+    /// Reads `topics.json`, if there is one.
+    ///
+    /// # Errors
+    /// When neither the file nor its previous text can be used.
+    pub(crate) fn load(&self, disk: &dyn Disk, path: &Path) -> Result<(), TableError> {
+        if let Some(table) = tables::load(disk, path, parse)? {
+            self.adopt(&table);
+        }
+        Ok(())
+    }
+
+    /// Writes `topics.json` if something changed since the last time.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn save(&self, disk: &dyn Disk, path: &Path) -> Result<bool, TableError> {
+        self.changes.save(disk, path, || self.to_json())
+    }
+
+    fn inherit(&self, ask: &TopicByProducer<'_>) -> Result<Topic, NotMade> {
+        let Some(mut template) = self.get(ask.template) else {
+            return Err(NotMade::NoTemplate(ask.template.to_owned()));
+        };
+        if ask.template == topics::AUTO_CREATE
+            && !self.auto_create.load(Ordering::Relaxed)
+            && template.perm != Perm::READ_WRITE
+        {
+            template = self.close_template(&template);
+        }
+        if !template.perm.inherited() {
+            return Err(NotMade::NotInherited(ask.template.to_owned(), template.perm.get()));
+        }
+        let queues = u32::try_from(ask.queues).unwrap_or(0).min(template.write_queues);
+        let topic = Topic::new(ask.topic.clone(), queues, template.perm.without_inherit());
+        Ok(Topic { filter_type: template.filter_type, ..topic })
+    }
+
+    /// Takes the inherit bit from `TBW102` as 4.7.1 does at the first send while automatic creation is off: without a
+    /// new version, so the next save or registration for another reason carries it.
+    fn close_template(&self, template: &Topic) -> Arc<Topic> {
+        let closed = Arc::new(Topic { perm: Perm::READ_WRITE, ..template.clone() });
+        let current = self.current.load();
+        let mut topics = current.topics.clone();
+        topics.insert(closed.name.clone(), Arc::clone(&closed));
+        self.current.store(Arc::new(TopicSnapshot { topics, version: current.version }));
+        closed
+    }
+
+    fn insert_new(&self, writing: &MutexGuard<'_, ()>, topic: Topic, now_ms: i64) -> Result<Made, TopicError> {
+        if self.current.load().topics.len() >= TOPICS_AUTOMATIC_MAX {
+            return Err(TopicError::TooMany { topic: topic.name, limit: TOPICS_AUTOMATIC_MAX });
+        }
+        tracing::info!(topic = %topic.name, queues = topic.write_queues, perm = topic.perm.get(), "topic created");
+        let topic = Arc::new(topic);
+        self.publish(writing, now_ms, |topics| {
+            topics.insert(topic.name.clone(), Arc::clone(&topic));
+        });
+        Ok(Made { topic, new: true })
+    }
+
+    /// Replaces the snapshot by an edited copy with the next version.
+    fn publish(&self, _writing: &MutexGuard<'_, ()>, now_ms: i64, edit: impl FnOnce(&mut TopicTable)) {
+        let current = self.current.load();
+        let mut topics = current.topics.clone();
+        edit(&mut topics);
+        let version = current.version.next(now_ms);
+        self.current.store(Arc::new(TopicSnapshot { topics, version }));
+        self.changes.touch();
+    }
+
+    fn adopt(&self, table: &TopicConfigTable) {
+        let _writing = self.writing.lock();
+        let mut topics = self.current.load().topics.clone();
+        for (name, config) in &table.topic_config_table {
+            match TopicName::parse(name) {
+                Ok(name) => {
+                    topics.insert(name.clone(), Arc::new(Topic::from_config(name, config)));
+                }
+                Err(why) => tracing::warn!(topic = ?name, %why, "topic of the saved table left out"),
+            }
+        }
+        self.current.store(Arc::new(TopicSnapshot { topics, version: table.data_version }));
+    }
+}
+
+fn parse(text: &str) -> Result<TopicConfigTable, String> {
+    from_json(text.as_bytes()).map_err(|why| why.to_string())
+}
+
+fn announced(topic: &Topic, broker: Perm) -> TopicConfig {
+    let own = broker.readable() && broker.writable();
+    topic.to_config(if own { topic.perm } else { broker })
+}
+
+fn wire_table(version: DataVersion, configs: impl Iterator<Item = TopicConfig>) -> TopicConfigTable {
+    TopicConfigTable {
+        data_version: version,
+        topic_config_table: configs.map(|config| (config.topic_name.clone(), config)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
