@@ -402,4 +402,22 @@ mod tests {
         assert_eq!(offsets.commit(&group("g"), &topic("t"), Q1, 1), Err(OffsetError::Full { limit: OFFSETS_MAX }));
         assert_eq!(offsets.commit(&group("g"), &topic("t"), Q0, 2), Ok(Some(1)), "what is there may still change");
     }
+
+    #[test]
+    fn commits_that_race_are_all_stored_and_counted() {
+        let offsets = Offsets::new();
+        std::thread::scope(|scope| {
+            for racer in 0..4 {
+                let offsets = &offsets;
+                scope.spawn(move || {
+                    for n in 0..100 {
+                        let (group, topic) = (group(&format!("g{}", n % 5)), topic(&format!("t{n}")));
+                        offsets.commit(&group, &topic, QueueId::new(racer), n).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(offsets.len(), 400);
+        assert_eq!(offsets.table().offset_table.values().map(BTreeMap::len).sum::<usize>(), 400);
+    }
 }

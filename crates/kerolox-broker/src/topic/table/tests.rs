@@ -253,3 +253,15 @@ fn topics_of_illegal_names_in_the_file_are_left_out() {
     assert!(topics.get("../x").is_none());
     assert!(topics.get("t").is_some());
 }
+
+#[test]
+fn senders_that_race_make_a_topic_once() {
+    let topics = topics();
+    let made = std::thread::scope(|scope| {
+        let race = || (0..50).filter(|n| by_send(&topics, &format!("t{n}"), "TBW102", 4).unwrap().new).count();
+        let racers: Vec<_> = (0..4).map(|_| scope.spawn(race)).collect();
+        racers.into_iter().map(|racer| racer.join().unwrap()).sum::<usize>()
+    });
+    assert_eq!(made, 50);
+    assert_eq!(topics.data_version().counter, 50);
+}
