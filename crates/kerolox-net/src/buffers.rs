@@ -22,7 +22,7 @@ thread_local! {
 
 /// An empty buffer with room for one read.
 ///
-/// When bodies of earlier frames are still held by someone, the memory they lie in stays theirs and a new piece is made.
+/// When bodies of earlier frames are still held by someone, their memory stays theirs and a new piece is made.
 pub(crate) fn take_chunk() -> BytesMut {
     let mut chunk = CHUNK.take();
     chunk.reserve(CHUNK_SIZE);

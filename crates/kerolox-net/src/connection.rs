@@ -297,8 +297,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         CloseReason::Malformed(error.to_string())
     }
 
-    /// Says that nothing more will come and waits until the peer has seen it: closing at once would make the system throw
-    /// away replies that the peer has not read yet. The listener bounds the wait.
+    /// Says that nothing more will come and waits until the peer has seen it: closing at once would make the system
+    /// throw away replies that the peer has not read yet. The listener bounds the wait.
     fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         if !self.said_goodbye {
             match Pin::new(&mut self.stream).poll_shutdown(cx) {

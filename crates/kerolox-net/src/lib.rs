@@ -1,8 +1,8 @@
 //! Connections: accept, frame loop, TLS and calls to other nodes.
 //!
 //! One task owns one socket. All frames that one read brought go to [`Service::serve`] together, and whatever is to be
-//! said in return, replies and pushes of other threads alike, leaves with one write. A connection whose write is pending
-//! is not read: that is the only back-pressure there is. No frame gets a task, a channel or a timer of its own.
+//! said in return, replies and pushes of other threads alike, leaves with one write. A connection whose write is
+//! pending is not read: that is the only back-pressure there is. No frame gets a task, a channel or a timer of its own.
 
 mod buffers;
 mod connection;

@@ -302,7 +302,7 @@ impl Serving {
             self.peers.gone().await;
         };
         if tokio::time::timeout(self.grace, orderly).await.is_err() {
-            tracing::warn!(addr = %self.local_addr, left = self.peers.len(), "cutting connections after the grace time");
+            tracing::warn!(addr = %self.local_addr, left = self.peers.len(), "connections cut after the grace time");
             self.peers.end_for_good(Phase::Close);
             let _ = tokio::time::timeout(CUT_WAIT, self.peers.gone()).await;
         }

@@ -1,7 +1,7 @@
 //! All connections of one listener or pool, and the coarse clock by which silent ones are found.
 //!
-//! A sweep passes over them a few dozen times per idle time. A connection only notes the number of the present sweep when
-//! bytes move: no timer is set or reset for a read.
+//! A sweep passes over them a few dozen times per idle time. A connection only notes the number of the present sweep
+//! when bytes move: no timer is set or reset for a read.
 
 use std::collections::HashMap;
 use std::fmt;

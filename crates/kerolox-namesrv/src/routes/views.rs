@@ -1,0 +1,156 @@
+//! What the routing tables tell: routes, clusters and lists of topics.
+
+use std::collections::BTreeMap;
+
+use kerolox_wire::body::{BrokerData, ClusterInfo, QueueData, Style, TopicList, TopicRouteData, to_json};
+use serde::Serialize;
+
+use super::{Broker, Queues, Routes};
+
+/// Bit of a topic's system flag: the topic belongs to a unit.
+const FLAG_UNIT: i32 = 1;
+/// Bit of a topic's system flag: consumers of a unit subscribe to it.
+const FLAG_UNIT_SUB: i32 = 2;
+
+/// Which topics of the unit mode are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Topics of units.
+    Topics,
+    /// Topics with subscriptions of units.
+    Subscribed,
+    /// Topics with subscriptions of units that are themselves none.
+    SubscribedNonUnit,
+}
+
+/// Version of the client from which integer keys are read in quotes; those below get them bare, as they always did.
+const VERSION_STRICT_JSON: i32 = 401;
+
+/// How a peer of that version reads maps with integer keys.
+#[must_use]
+pub fn style(version: i32, standard_only: bool) -> Style {
+    if standard_only || version >= VERSION_STRICT_JSON { Style::Strict } else { Style::Fastjson }
+}
+
+/// A route as a client of that version reads it. 5.x renamed `topicSynFlag` to `topicSysFlag`: newer clients get both.
+#[must_use]
+pub fn route_body(route: &TopicRouteData, version: i32, standard_only: bool) -> Vec<u8> {
+    match style(version, standard_only) {
+        Style::Fastjson => to_json(route, Style::Fastjson),
+        Style::Strict => {
+            let queue_datas =
+                route.queue_datas.iter().map(|queues| BothFlags { queues, topic_sys_flag: queues.topic_syn_flag });
+            let route = NewerRoute {
+                queue_datas: queue_datas.collect(),
+                broker_datas: &route.broker_datas,
+                filter_server_table: &route.filter_server_table,
+                order_topic_conf: route.order_topic_conf.as_deref(),
+            };
+            to_json(&route, Style::Strict)
+        }
+    }
+}
+
+impl Routes {
+    /// Where a topic's queues are; none when no known broker has any.
+    #[must_use]
+    pub fn route(&self, topic: &str) -> Option<TopicRouteData> {
+        let known = self.topics.get(topic)?;
+        let broker_datas: Vec<_> =
+            known.iter().filter_map(|q| Some(broker_data(&q.broker, self.brokers.get(&q.broker)?))).collect();
+        if broker_datas.is_empty() {
+            return None;
+        }
+        let queue_datas = known.iter().map(queue_data).collect();
+        Some(TopicRouteData { broker_datas, queue_datas, ..TopicRouteData::default() })
+    }
+
+    /// All clusters and their brokers.
+    #[must_use]
+    pub fn clusters(&self) -> ClusterInfo {
+        let mut info = ClusterInfo::default();
+        for (name, broker) in &self.brokers {
+            info.broker_addr_table.insert(name.to_string(), broker_data(name, broker));
+            info.cluster_addr_table.entry(broker.cluster.clone()).or_default().insert(name.to_string());
+        }
+        info
+    }
+
+    /// All topics.
+    #[must_use]
+    pub fn topics(&self) -> TopicList {
+        list(self.topics.keys().cloned().collect())
+    }
+
+    /// The topics with queues in a cluster.
+    #[must_use]
+    pub fn topics_of_cluster(&self, cluster: &str) -> TopicList {
+        let is_there = |q: &Queues| self.brokers.get(&q.broker).is_some_and(|broker| broker.cluster == cluster);
+        let found = self.topics.iter().filter(|(_, known)| known.iter().any(is_there));
+        list(found.map(|(name, _)| name.clone()).collect())
+    }
+
+    /// Names of clusters and brokers, which are topics too, and one broker that knows more system topics.
+    #[must_use]
+    pub fn system_topics(&self) -> TopicList {
+        let mut names = BTreeMap::<&str, Vec<&str>>::new();
+        for (name, broker) in &self.brokers {
+            names.entry(&broker.cluster).or_default().push(name);
+        }
+        let topics = names.into_iter().flat_map(|(cluster, brokers)| std::iter::once(cluster).chain(brokers));
+        let any = self.brokers.values().find_map(|broker| broker.members.values().next());
+        TopicList { topic_list: topics.map(str::to_owned).collect(), broker_addr: any.map(|m| m.addr.clone()) }
+    }
+
+    /// Topics of the unit mode. A topic is what the first broker that registered it says.
+    #[must_use]
+    pub fn unit_topics(&self, which: Unit) -> TopicList {
+        let fits = |flag: i32| match which {
+            Unit::Topics => flag & FLAG_UNIT != 0,
+            Unit::Subscribed => flag & FLAG_UNIT_SUB != 0,
+            Unit::SubscribedNonUnit => flag & (FLAG_UNIT | FLAG_UNIT_SUB) == FLAG_UNIT_SUB,
+        };
+        let found = self.topics.iter().filter(|(_, known)| known.first().is_some_and(|q| fits(q.sys_flag)));
+        list(found.map(|(name, _)| name.clone()).collect())
+    }
+}
+
+fn list(topic_list: Vec<String>) -> TopicList {
+    TopicList { topic_list, broker_addr: None }
+}
+
+fn broker_data(name: &str, broker: &Broker) -> BrokerData {
+    BrokerData {
+        broker_addrs: broker.members.iter().map(|(id, member)| (*id, member.addr.clone())).collect(),
+        broker_name: name.to_owned(),
+        cluster: broker.cluster.clone(),
+    }
+}
+
+fn queue_data(queues: &Queues) -> QueueData {
+    QueueData {
+        broker_name: queues.broker.to_string(),
+        perm: queues.perm,
+        read_queue_nums: queues.read,
+        topic_syn_flag: queues.sys_flag,
+        write_queue_nums: queues.write,
+    }
+}
+
+/// [`TopicRouteData`] with both names of the system flag.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewerRoute<'a> {
+    broker_datas: &'a [BrokerData],
+    filter_server_table: &'a BTreeMap<String, Vec<String>>,
+    order_topic_conf: Option<&'a str>,
+    queue_datas: Vec<BothFlags<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BothFlags<'a> {
+    #[serde(flatten)]
+    queues: &'a QueueData,
+    topic_sys_flag: i32,
+}

@@ -1,0 +1,339 @@
+//! Answers to requests: one match over all commands, so that a new one cannot be forgotten.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use kerolox_net::{Peer, Service};
+use kerolox_wire::body::{DataVersion, RegisterBrokerBody, Style, TopicList, from_json, to_json};
+use kerolox_wire::clock::Clock;
+use kerolox_wire::command::{COMMANDS, Request, Served, name_server as header};
+use kerolox_wire::frame::Frame;
+use kerolox_wire::reply::{Reply, ReplyTo};
+use kerolox_wire::response::ResponseCode;
+use parking_lot::{Mutex, RwLock};
+
+use crate::kv::{Kv, ORDER_TOPIC_CONFIG};
+use crate::routes::{Gone, Registration, Routes, Unit, route_body, style};
+use crate::settings::{SettingError, Settings};
+
+/// End of the remark about unknown topics: clients print it as it is.
+const FAQ: &str = "\nSee http://rocketmq.apache.org/docs/faq/ for further details.";
+/// How many left-out topics a log line names.
+const NAMED_MAX: usize = 5;
+
+/// The name server as connections see it.
+pub(crate) struct NameServer {
+    pub(crate) routes: RwLock<Routes>,
+    pub(crate) kv: Mutex<Kv>,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Connections over which brokers are registered, to close them when a registration expires.
+    pub(crate) registrants: Mutex<HashMap<u64, Arc<Peer>>>,
+}
+
+impl Service for NameServer {
+    fn serve(&self, peer: &Arc<Peer>, frames: &mut Vec<Frame>, out: &mut BytesMut) {
+        for frame in frames.drain(..) {
+            self.answer(peer, &frame).encode(ReplyTo::from(&frame), out);
+        }
+    }
+
+    fn disconnected(&self, peer: &Arc<Peer>) {
+        // Of the many connections only a few are brokers'.
+        if self.registrants.lock().remove(&peer.id()).is_none() {
+            return;
+        }
+        let gone = self.routes.write().disconnected(peer.id());
+        tell_gone(&gone, "its connection ended");
+    }
+}
+
+impl NameServer {
+    /// Takes out brokers that have been silent for longer than `limit` and closes their connections.
+    pub(crate) fn expire(&self, limit: Duration) {
+        let gone = self.routes.write().expire(self.clock.elapsed(), limit);
+        tell_gone(&gone, "it was silent for too long");
+        for member in gone {
+            if let Some(peer) = self.registrants.lock().remove(&member.connection) {
+                peer.close("the registration expired");
+            }
+        }
+    }
+
+    fn answer(&self, peer: &Arc<Peer>, frame: &Frame) -> Reply {
+        match Request::decode(frame) {
+            Ok(request) => self.dispatch(peer, frame, request),
+            Err(error) if is_served_here(frame.code) => Reply::refuse(ResponseCode::SYSTEM_ERROR, error.to_string()),
+            Err(_) => unsupported(frame.code),
+        }
+    }
+
+    fn dispatch(&self, peer: &Arc<Peer>, frame: &Frame, request: Request) -> Reply {
+        match request {
+            Request::PutKv(put) => done(self.kv.lock().put(&put.namespace, &put.key, &put.value)),
+            Request::GetKv(key) => self.get_kv(&key),
+            Request::DeleteKv(key) => done(self.kv.lock().delete(&key.namespace, &key.key)),
+            Request::GetKvList(list) => self.list_kv(&list),
+            Request::RegisterBroker(broker) => self.register(peer, frame, broker),
+            Request::UnregisterBroker(broker) => self.unregister(&broker),
+            Request::QueryDataVersion(broker) => self.query_version(frame, &broker),
+            Request::GetRoute(get) => self.route(frame, &get),
+            Request::GetClusterInfo(_) => {
+                Reply::body(to_json(&self.routes.read().clusters(), style(frame.version, false)))
+            }
+            Request::WipeWritePerm(broker) => self.wipe_write(peer, &broker.broker_name),
+            Request::AddWritePerm(broker) => self.add_write(peer, &broker.broker_name),
+            Request::DeleteTopicRoutes(topic) => {
+                let known = self.routes.write().delete_topic(&topic.topic);
+                tracing::info!(topic = ?topic.topic, known, by = %peer.remote(), "routes of a topic deleted");
+                Reply::ok()
+            }
+            Request::GetAllTopicNames(_) => listed(&self.routes.read().topics()),
+            Request::GetTopicsByCluster(of) => listed(&self.routes.read().topics_of_cluster(&of.cluster)),
+            Request::GetSystemTopicsFromNameServer(_) => listed(&self.routes.read().system_topics()),
+            Request::GetUnitTopics(_) => listed(&self.routes.read().unit_topics(Unit::Topics)),
+            Request::GetUnitSubTopics(_) => listed(&self.routes.read().unit_topics(Unit::Subscribed)),
+            Request::GetUnitSubNonUnitTopics(_) => listed(&self.routes.read().unit_topics(Unit::SubscribedNonUnit)),
+            Request::UpdateNamesrvConfig(_) => self.change_settings(peer, frame),
+            Request::GetNamesrvConfig(_) => Reply::body(self.settings.text()),
+            // Commands that others answer; listed, so that a new one does not end up here unseen.
+            Request::SendMessage(_)
+            | Request::PullMessage(_)
+            | Request::QueryMessage(_)
+            | Request::QueryConsumerOffset(_)
+            | Request::UpdateConsumerOffset(_)
+            | Request::CreateTopic(_)
+            | Request::GetAllTopics(_)
+            | Request::UpdateBrokerConfig(_)
+            | Request::GetBrokerConfig(_)
+            | Request::GetRuntimeInfo(_)
+            | Request::SearchOffset(_)
+            | Request::GetMaxOffset(_)
+            | Request::GetMinOffset(_)
+            | Request::GetEarliestStoreTime(_)
+            | Request::ViewMessage(_)
+            | Request::Heartbeat(_)
+            | Request::UnregisterClient(_)
+            | Request::SendBack(_)
+            | Request::EndTransaction(_)
+            | Request::GetConsumerList(_)
+            | Request::CheckTransactionState(_)
+            | Request::NotifyConsumerIdsChanged(_)
+            | Request::LockBatch(_)
+            | Request::UnlockBatch(_)
+            | Request::GetAllConsumerOffsets(_)
+            | Request::GetAllDelayOffsets(_)
+            | Request::CheckClientConfig(_)
+            | Request::UpdateAccessConfig(_)
+            | Request::DeleteAccessConfig(_)
+            | Request::GetAclVersion(_)
+            | Request::UpdateGlobalWhiteAddrs(_)
+            | Request::GetAclConfig(_)
+            | Request::CreateGroup(_)
+            | Request::GetAllGroups(_)
+            | Request::GetTopicStats(_)
+            | Request::GetConsumerConnections(_)
+            | Request::GetProducerConnections(_)
+            | Request::DeleteGroup(_)
+            | Request::GetConsumeStats(_)
+            | Request::DeleteTopic(_)
+            | Request::ResetClientOffset(_)
+            | Request::GetClientStatus(_)
+            | Request::ResetOffset(_)
+            | Request::GetConsumerStatus(_)
+            | Request::QueryConsumersOfTopic(_)
+            | Request::RegisterFilterServer(_)
+            | Request::QueryConsumeTimeSpan(_)
+            | Request::GetSystemTopics(_)
+            | Request::CleanExpiredQueues(_)
+            | Request::GetConsumerRunningInfo(_)
+            | Request::QueryCorrectionOffset(_)
+            | Request::ConsumeDirectly(_)
+            | Request::SendMessageV2(_)
+            | Request::CloneGroupOffset(_)
+            | Request::ViewStats(_)
+            | Request::CleanUnusedTopics(_)
+            | Request::GetBrokerConsumeStats(_)
+            | Request::SendBatch(_)
+            | Request::QueryConsumeQueue(_)
+            | Request::ResumeCheckHalf(_)
+            | Request::SendReply(_)
+            | Request::SendReplyV2(_)
+            | Request::PushReply(_)
+            | Request::Other(_) => unsupported(frame.code),
+        }
+    }
+
+    fn get_kv(&self, key: &header::KvRef) -> Reply {
+        match self.kv.lock().get(&key.namespace, &key.key) {
+            Some(value) => Reply::of(&header::KvValue { value: Some(value.to_owned()) }),
+            None => {
+                let remark = format!("No config item, Namespace: {} Key: {}", key.namespace, key.key);
+                Reply::refuse(ResponseCode::QUERY_NOT_FOUND, remark)
+            }
+        }
+    }
+
+    fn list_kv(&self, list: &header::KvNamespace) -> Reply {
+        self.kv.lock().list(&list.namespace).map_or_else(
+            || {
+                let remark = format!("No config item, Namespace: {}", list.namespace);
+                Reply::refuse(ResponseCode::QUERY_NOT_FOUND, remark)
+            },
+            Reply::body,
+        )
+    }
+
+    fn register(&self, peer: &Arc<Peer>, frame: &Frame, broker: header::RegisterBroker) -> Reply {
+        let by = peer.remote();
+        // The sum is kept positive because it travels as a signed number.
+        let sum = (crc32fast::hash(&frame.body) & 0x7FFF_FFFF).cast_signed();
+        if broker.body_crc32 != 0 && broker.body_crc32 != sum {
+            tracing::warn!(%by, broker = ?broker.broker_name, "registration refused: its body is damaged");
+            return Reply::refuse(ResponseCode::SYSTEM_ERROR, "crc32 not match");
+        }
+        let body = match RegisterBrokerBody::decode(&frame.body, broker.compressed, frame.version) {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::warn!(%by, broker = ?broker.broker_name, %error, "registration refused");
+                return Reply::refuse(ResponseCode::SYSTEM_ERROR, error.to_string());
+            }
+        };
+        let (name, id, addr) = (broker.broker_name.clone(), broker.broker_id, broker.broker_addr.clone());
+        let registration = Registration {
+            cluster: broker.cluster_name,
+            broker: broker.broker_name,
+            id,
+            addr: broker.broker_addr,
+            ha_addr: broker.ha_server_addr,
+            connection: peer.id(),
+            topics: body.topic_config_serialize_wrapper,
+        };
+        let registered = self.routes.write().register(registration, self.clock.elapsed());
+        let registered = match registered {
+            // The end of this connection is noted by the same task later, so it will find the entry.
+            Ok(registered) => {
+                self.registrants.lock().insert(peer.id(), Arc::clone(peer));
+                registered
+            }
+            Err(error) => {
+                tracing::warn!(%by, %error, "registration refused");
+                return Reply::refuse(ResponseCode::SYSTEM_ERROR, error.to_string());
+            }
+        };
+        if let Some(old) = &registered.replaced {
+            tracing::warn!(broker = %name, id, old, new = %addr, %by, "BROKER REPLACED: another address took its id");
+        } else if registered.new {
+            tracing::info!(broker = %name, id, %addr, %by, "broker registered");
+        }
+        if !registered.skipped.is_empty() {
+            let some: Vec<_> = registered.skipped.iter().take(NAMED_MAX).collect();
+            tracing::warn!(broker = %name, count = registered.skipped.len(), ?some, "illegal topics left out");
+        }
+        let (master_addr, ha_server_addr) = registered.primary.unzip();
+        let reply = Reply::of(&header::RegisterBrokerResult { ha_server_addr, master_addr });
+        match self.kv.lock().list(ORDER_TOPIC_CONFIG) {
+            Some(order) => reply.with_body(order),
+            None => reply,
+        }
+    }
+
+    fn unregister(&self, broker: &header::BrokerRef) -> Reply {
+        let gone = self.routes.write().unregister(&broker.broker_name, broker.broker_id, &broker.broker_addr);
+        tell_gone(gone.as_slice(), "it said goodbye");
+        Reply::ok()
+    }
+
+    fn query_version(&self, frame: &Frame, broker: &header::BrokerRef) -> Reply {
+        let (name, id, addr) = (&broker.broker_name, broker.broker_id, &broker.broker_addr);
+        let asked: DataVersion = match from_json(&frame.body) {
+            Ok(version) => version,
+            Err(error) => return Reply::refuse(ResponseCode::SYSTEM_ERROR, error.to_string()),
+        };
+        let known = self.routes.read().version(name, id, addr);
+        let changed = known != Some(asked);
+        if !changed {
+            self.routes.write().touch(name, id, addr, self.clock.elapsed());
+        }
+        let reply = Reply::of(&header::DataVersionResult { changed });
+        match known {
+            Some(version) => reply.with_body(to_json(&version, Style::Fastjson)),
+            None => reply,
+        }
+    }
+
+    fn route(&self, frame: &Frame, get: &header::GetRoute) -> Reply {
+        let Some(mut route) = self.routes.read().route(&get.topic) else {
+            let remark = format!("No topic route info in name server for the topic: {}{FAQ}", get.topic);
+            return Reply::refuse(ResponseCode::TOPIC_NOT_EXIST, remark);
+        };
+        if self.settings.order_message_enable() {
+            route.order_topic_conf = self.kv.lock().get(ORDER_TOPIC_CONFIG, &get.topic).map(str::to_owned);
+        }
+        Reply::body(route_body(&route, frame.version, get.accept_standard_json_only))
+    }
+
+    fn wipe_write(&self, peer: &Arc<Peer>, broker: &str) -> Reply {
+        let count = self.routes.write().wipe_write(broker);
+        tracing::warn!(?broker, count, by = %peer.remote(), "write permission of a broker's topics taken off");
+        Reply::of(&header::WipeWritePermResult { wipe_topic_count: wire_count(count) })
+    }
+
+    fn add_write(&self, peer: &Arc<Peer>, broker: &str) -> Reply {
+        let count = self.routes.write().add_write(broker);
+        tracing::warn!(?broker, count, by = %peer.remote(), "read and write permission given to a broker's topics");
+        Reply::of(&header::AddWritePermResult { add_topic_count: wire_count(count) })
+    }
+
+    fn change_settings(&self, peer: &Arc<Peer>, frame: &Frame) -> Reply {
+        let by = peer.remote();
+        match self.settings.change(&frame.body) {
+            Ok(()) => {
+                tracing::warn!(%by, now = self.settings.text().trim_end(), "settings changed");
+                Reply::ok()
+            }
+            Err(error) => {
+                tracing::warn!(%by, %error, "change of settings refused");
+                let code = match error {
+                    SettingError::NotChangeable { .. } => ResponseCode::NO_PERMISSION,
+                    SettingError::Value { .. } | SettingError::Text(_) | SettingError::Save { .. } => {
+                        ResponseCode::SYSTEM_ERROR
+                    }
+                };
+                Reply::refuse(code, error.to_string())
+            }
+        }
+    }
+}
+
+fn unsupported(code: i32) -> Reply {
+    // The leading blank is the reference's.
+    Reply::refuse(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, format!(" request type {code} not supported"))
+}
+
+fn is_served_here(code: i32) -> bool {
+    COMMANDS.iter().any(|command| command.code.0 == code && command.served == Served::NameServer)
+}
+
+fn listed(list: &TopicList) -> Reply {
+    Reply::body(to_json(list, Style::Fastjson))
+}
+
+fn done(result: Result<(), crate::kv::KvError>) -> Reply {
+    match result {
+        Ok(()) => Reply::ok(),
+        Err(error) => Reply::refuse(ResponseCode::SYSTEM_ERROR, error.to_string()),
+    }
+}
+
+fn wire_count(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+fn tell_gone(gone: &[Gone], why: &str) {
+    for Gone { broker, id, addr, last, .. } in gone {
+        tracing::warn!(%broker, id, %addr, topics_removed = last, why, "broker removed");
+    }
+}
