@@ -29,6 +29,8 @@ wait_line() {
     [ $((left--)) -gt 0 ] || { tail -40 "$dir/out" >&2; fail "the server of $dir did not say '$text'"; }
     sleep 0.02
   done
+  # a kill must meet the server and not a shell that waits for it
+  [ "$(cat "/proc/$(cat "$dir/pid")/comm")" != bash ] || fail "the command that started the server of $dir did not become it (exec)"
 }
 
 # spawn DIR COMMAND...: in a session of its own, output in DIR/out, process id in DIR/pid (the commands in bin/ exec).
