@@ -1,0 +1,42 @@
+//! Honoured keys that fill no field of a role: they matter while settings are read.
+//!
+//! Asking for what this version lacks stops the start instead of being passed over.
+
+use crate::config::key::{Class, Key, key};
+use crate::config::rule::{PATH, Rule};
+
+const OPEN: &str = "this version cannot check accounts and would stand open; restrict who reaches the port instead";
+const ALONE: &str = "this version has no replicas";
+
+const fn home(class: Class) -> Key {
+    key("rocketmqHome", PATH, "")
+        .class(class)
+        .property("rocketmq.home.dir")
+        .env("ROCKETMQ_HOME")
+        .about("Installation folder of RocketMQ; not needed, and nothing is read from it.")
+}
+
+/// Guards of a broker.
+pub(crate) static BROKER_GUARDS: &[Key] = &[
+    home(Class::Broker),
+    key("aclEnable", Rule::Only(&["false"], OPEN), "false")
+        .important()
+        .about("Whether requests are checked against accounts of the 4.x kind."),
+    key("authenticationEnabled", Rule::Only(&["false"], OPEN), "false")
+        .later()
+        .about("Whether callers must prove who they are, the 5.x way."),
+    key("authorizationEnabled", Rule::Only(&["false"], OPEN), "false")
+        .later()
+        .about("Whether callers are checked for what they may do, the 5.x way."),
+    key("enableDLegerCommitLog", Rule::Only(&["false"], ALONE), "false")
+        .class(Class::Store)
+        .about("Whether several brokers keep one log by Raft."),
+];
+
+/// Guards of a name server.
+pub(crate) static NAMESRV_GUARDS: &[Key] = &[home(Class::Namesrv)];
+
+/// Keys of both roles that say where to read on.
+pub(crate) static NET_GUARDS: &[Key] = &[key("tls.config.file", PATH, "/etc/rocketmq/tls.properties")
+    .class(Class::Tls)
+    .about("File with keys that begin with `tls.`, read when it exists.")];

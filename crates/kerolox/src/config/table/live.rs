@@ -1,0 +1,46 @@
+//! Keys of a broker that may change while it runs.
+//!
+//! They fill no field of the settings: the running broker has a cell for each, named here by `live`.
+
+use crate::config::key::{Key, key};
+use crate::config::rule::Rule;
+
+/// The keys; every one is honoured.
+pub(crate) static BROKER_LIVE: &[Key] = &[
+    key("brokerPermission", Rule::OneOf(&["2", "4", "6"]), "6")
+        .live("permission")
+        .about("What clients may do: 2 write, 4 read, 6 both."),
+    key("defaultTopicQueueNums", Rule::Number(1, 1024), "8")
+        .live("default_topic_queues")
+        .about("Most queues of a topic that a send creates."),
+    key("autoCreateTopicEnable", Rule::Switch, "true")
+        .live("auto_create_topic")
+        .important()
+        .about("Whether a send to an unknown topic creates it."),
+    key("autoCreateSubscriptionGroup", Rule::Switch, "true")
+        .live("auto_create_group")
+        .important()
+        .about("Whether an unknown consumer group is created at its first use."),
+    key("rejectTransactionMessage", Rule::Switch, "false")
+        .live("reject_transactions")
+        .important()
+        .about("Whether half messages are refused."),
+    key("longPollingEnable", Rule::Switch, "true")
+        .live("long_polling")
+        .about("Whether an empty pull is held for as long as the client asks."),
+    key("shortPollingTimeMills", Rule::Number(0, 60_000), "1000")
+        .ms()
+        .live("short_polling_ms")
+        .about("How long an empty pull is held otherwise."),
+    key("notifyConsumerIdsChangedEnable", Rule::Switch, "true")
+        .live("notify_ids_changed")
+        .about("Whether members of a consumer group are told when it changes."),
+    key("startAcceptSendRequestTimeStamp", Rule::Number(0, i64::MAX), "0")
+        .ms()
+        .live("accept_sends_from")
+        .about("Milliseconds since 1970 before which sends are refused."),
+    key("traceOn", Rule::Switch, "true").live("trace_on").about("Whether clients are told that tracing is allowed."),
+    key("enablePropertyFilter", Rule::Switch, "false")
+        .live("property_filter")
+        .about("Whether consumers may subscribe with SQL92 expressions."),
+];

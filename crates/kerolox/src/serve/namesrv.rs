@@ -1,0 +1,56 @@
+//! The role of the name server.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use kerolox_namesrv::{Handle, NamesrvConfig};
+use kerolox_net::ListenConfig;
+
+use super::{Ending, Refused, leave_word, listen_addr, on_runtime, say, tls, warn};
+use crate::clock::SystemClock;
+use crate::config::load::Given;
+use crate::config::roles::{self, NamesrvSettings, Ready};
+
+const WHAT: &str = "name server";
+
+/// Runs a name server until it is asked to end.
+pub(crate) fn run(given: &Given) -> ExitCode {
+    on_runtime(WHAT, async {
+        let mut ending = Ending::listen()?;
+        let ready = roles::namesrv(given)?;
+        let _word = leave_word("namesrv");
+        warn(&ready.warnings);
+        let handle = start(&ready, given)?;
+        say("The Name Server boot success. serializeType=JSON");
+        ending.asked().await;
+        ending.during(handle.shutdown()).await;
+        Ok(())
+    })
+}
+
+/// Starts it on the present runtime.
+pub(crate) fn start(ready: &Ready<NamesrvSettings>, given: &Given) -> Result<Handle, Refused> {
+    let typed = &ready.typed;
+    let addr = listen_addr(&typed.server.bind_address, typed.server.listen_port);
+    let mut listen = ListenConfig::new(addr);
+    listen.idle = typed.server.idle.0;
+    listen.frame_max = typed.server.frame_max;
+    let (mode, warning) = tls::of_listener(&typed.tls).map_err(Refused::start)?;
+    listen.tls = mode;
+    if !addr.ip().is_loopback() {
+        warn(warning.as_slice());
+        tracing::warn!(
+            "anybody who reaches port {} may register brokers and administer: no accounts are checked. Let a firewall \
+             admit only those who should, or set bindAddress to an address of an inner network",
+            addr.port()
+        );
+    }
+    let mut config = NamesrvConfig::new(listen, typed.namesrv.kv_config_path.clone());
+    // A file that is never read keeps nothing.
+    config.config_store_path = given.file.clone();
+    config.order_message_enable = typed.namesrv.order_message_enable;
+    config.scan_interval = typed.namesrv.scan_not_active_broker_interval;
+    let handle = kerolox_namesrv::start(config, Arc::new(SystemClock::new())).map_err(Refused::start)?;
+    tracing::info!(addr = %handle.local_addr(), "name server started");
+    Ok(handle)
+}
