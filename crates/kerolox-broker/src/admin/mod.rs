@@ -1,0 +1,9 @@
+//! Requests of operators and their tools.
+
+mod groups;
+mod lag;
+mod offsets;
+mod queues;
+mod relay;
+mod runtime;
+mod topics;

@@ -1,0 +1,70 @@
+//! Queue files: looking into them and cleaning them.
+
+use kerolox_wire::body::{ConsumeQueueUnit, ConsumeQueueUnits, Style, to_json};
+use kerolox_wire::command::admin::QueryConsumeQueue;
+use kerolox_wire::names::{LogOffset, QueueId, QueueOffset};
+use kerolox_wire::record::{BodyCheck, Record};
+use kerolox_wire::reply::Reply;
+
+use crate::node::Node;
+use crate::refusal::Refusal;
+
+/// Most units of one answer.
+const UNITS_MAX: usize = 1000;
+
+impl Node {
+    /// Reads units of a queue as they lie on disk.
+    pub(crate) fn query_consume_queue(&self, asked: &QueryConsumeQueue) -> Result<Reply, Refusal> {
+        let queue = QueueId::from_wire(asked.queue_id).unwrap_or_default();
+        let Some((min, max)) = self.store.queue_range(&asked.topic, queue) else {
+            return Err(Refusal::error(format!("{}@{} is not exist!", asked.queue_id, asked.topic)));
+        };
+        let subscription =
+            asked.consumer_group.as_ref().and_then(|g| self.clients.subscription(g.as_str(), asked.topic.as_str()));
+        let from = QueueOffset::from_wire(asked.index).unwrap_or_default().max(min);
+        let count = usize::try_from(asked.count).unwrap_or(0).min(UNITS_MAX);
+        let (_, units) = self.store.units(&asked.topic, queue, from, count);
+        let queue_data = units
+            .iter()
+            .map(|unit| {
+                let stored = self.store.record_at(LogOffset::new(unit.log_offset)).ok();
+                let message = stored.as_deref().and_then(|bytes| Record::parse(bytes, BodyCheck::Skip).ok());
+                ConsumeQueueUnit {
+                    physic_offset: unit.log_offset.cast_signed(),
+                    physic_size: unit.size.cast_signed(),
+                    tags_code: unit.tags_code,
+                    eval: subscription.as_ref().is_none_or(|s| s.tags.matches(unit.tags_code)),
+                    msg: message.is_none().then(|| "the message is not in the log".to_owned()),
+                    ..ConsumeQueueUnit::default()
+                }
+            })
+            .collect();
+        let body = ConsumeQueueUnits {
+            subscription_data: subscription.map(|s| s.to_body()),
+            queue_data,
+            max_queue_index: max.to_wire(),
+            min_queue_index: min.to_wire(),
+            ..ConsumeQueueUnits::default()
+        };
+        Ok(Reply::body(to_json(&body, Style::Fastjson)))
+    }
+
+    /// Deletes queue files that point below the log.
+    pub(crate) fn clean_expired_queues(&self) -> Result<Reply, Refusal> {
+        self.store
+            .clean_expired_queues()
+            .map_err(|e| Refusal::error(format!("queue files could not be deleted: {e}")))?;
+        Ok(Reply::ok())
+    }
+
+    /// Deletes the queues of topics that are no more.
+    pub(crate) fn clean_unused_topics(&self) -> Result<Reply, Refusal> {
+        let topics = self.topics.snapshot();
+        self.store
+            .delete_queues(&|topic| {
+                topics.contains_key(topic.as_str()) || crate::topic::Topics::forbidden_to_send(topic.as_str())
+            })
+            .map_err(|e| Refusal::error(format!("queue files could not be deleted: {e}")))?;
+        Ok(Reply::ok())
+    }
+}

@@ -1,0 +1,96 @@
+//! The running broker: figures and settings.
+
+use std::collections::BTreeMap;
+
+use kerolox_net::Peer;
+use kerolox_store::disk::DiskUsage;
+use kerolox_wire::body::{KvTable, Style, to_json};
+use kerolox_wire::command::admin::{BrokerStatsData, VersionResult};
+use kerolox_wire::frame::{Frame, VERSION_4_7_1};
+use kerolox_wire::names::{QueueId, TopicName, topics};
+use kerolox_wire::record::{BodyCheck, Record};
+use kerolox_wire::reply::Reply;
+
+use crate::node::Node;
+use crate::refusal::Refusal;
+
+impl Node {
+    /// Figures of the running broker under the names that Java's tools read.
+    pub(crate) fn runtime_info(&self) -> Reply {
+        let mut table: BTreeMap<String, String> =
+            self.stats.runtime(self.now()).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let mut put = |key: &str, value: String| {
+            table.insert(key.to_owned(), value);
+        };
+        put("brokerVersionDesc", "V4_7_1".to_owned());
+        put("brokerVersion", VERSION_4_7_1.to_string());
+        put("startAcceptSendRequestTimeStamp", self.config.live.accept_sends_from().to_string());
+        // Nothing is queued between threads here, so these are always 0.
+        for queue in ["send", "pull", "query"] {
+            put(&format!("{queue}ThreadPoolQueueSize"), "0".to_owned());
+            put(&format!("{queue}ThreadPoolQueueCapacity"), "0".to_owned());
+            put(&format!("{queue}ThreadPoolQueueHeadWaitTimeMills"), "0".to_owned());
+        }
+        put("EndTransactionQueueSize", "0".to_owned());
+        put("EndTransactionThreadPoolQueueCapacity", "0".to_owned());
+        put("pageCacheLockTimeMills", "0".to_owned());
+        put("remainTransientStoreBufferNumbs", "0".to_owned());
+        put("remainHowManyDataToCommit", "0".to_owned());
+        put("remainHowManyDataToFlush", self.store.end().distance_from(self.store.durable_end()).to_string());
+        put("dispatchBehindBytes", self.store.end().distance_from(self.store.dispatched_end()).to_string());
+        put("commitLogMinOffset", self.store.begin().to_string());
+        put("commitLogMaxOffset", self.store.end().to_string());
+        put("earliestMessageTimeStamp", self.earliest_in_log().to_string());
+        let usage = self.disk.usage(&self.store.config().commit_log_dir).unwrap_or(DiskUsage { total: 0, free: 0 });
+        let ratio = f64::from(usage.used_percent()) / 100.0;
+        put("commitLogDiskRatio", ratio.to_string());
+        put("consumeQueueDiskRatio", ratio.to_string());
+        put("commitLogDirCapacity", format!("Total : {}, Free : {}.", bytes_text(usage.total), bytes_text(usage.free)));
+        let schedule = TopicName::known(topics::SCHEDULE);
+        for (level, next) in self.delay_offsets.lock().table() {
+            let queue = QueueId::from_wire(level - 1).unwrap_or_default();
+            let (_, max) = self.range_or_empty(&schedule, queue);
+            put(&format!("scheduleMessageOffset_{level}"), format!("{next},{max}"));
+        }
+        Reply::body(to_json(&KvTable { table }, Style::Fastjson))
+    }
+
+    /// Store time of the first record of the log, -1 without one.
+    fn earliest_in_log(&self) -> i64 {
+        let first = self.store.record_at(self.store.begin()).ok();
+        let first = first.as_deref().and_then(|bytes| Record::parse(bytes, BodyCheck::Skip).ok());
+        first.map_or(-1, |record| record.store_timestamp())
+    }
+
+    /// One statistic.
+    pub(crate) fn view_stats(&self, asked: &BrokerStatsData) -> Result<Reply, Refusal> {
+        let view = self.stats.view(&asked.stats_name, &asked.stats_key).map_err(|e| Refusal::error(e.to_string()))?;
+        Ok(Reply::body(to_json(&view, Style::Fastjson)))
+    }
+
+    /// All settings, secrets masked.
+    pub(crate) fn broker_config(&self) -> Reply {
+        let version = to_json(&self.topics.data_version(), Style::Fastjson);
+        let header = VersionResult { version: String::from_utf8_lossy(&version).into_owned() };
+        Reply::of(&header).with_body(self.config.settings.properties_text())
+    }
+
+    /// Changes settings that may change while running.
+    pub(crate) fn update_broker_config(&self, peer: &Peer, frame: &Frame) -> Result<Reply, Refusal> {
+        let text = std::str::from_utf8(&frame.body).map_err(|e| Refusal::bad_body("properties text", e))?;
+        let changes = self.config.settings.update(text).map_err(Refusal::no_permission)?;
+        for (key, value) in &changes {
+            tracing::info!(client = %peer.remote(), key, value = %value.escape_debug(), "setting changed");
+        }
+        // The broker's permission is part of what name servers tell.
+        self.announce.notify_one();
+        Ok(Reply::ok())
+    }
+}
+
+fn bytes_text(bytes: u64) -> String {
+    const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+    #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+    let gib = bytes as f64 / GIB;
+    format!("{gib:.1} GiB")
+}

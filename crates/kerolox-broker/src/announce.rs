@@ -1,0 +1,129 @@
+//! Announcing the broker and its topics to every name server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kerolox_wire::body::{KvTable, RegisterBrokerBody, TopicConfigTable, from_json};
+use kerolox_wire::command::name_server::{BrokerRef, RegisterBroker};
+use kerolox_wire::command::{Header, Names, RequestCode};
+use kerolox_wire::fields::Fields;
+use kerolox_wire::frame::Frame;
+use kerolox_wire::response::ResponseCode;
+
+use crate::node::Node;
+
+/// Limit of saying goodbye to a name server.
+const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl Node {
+    /// Announces at once, then whenever topics change and every period, until the task is ended.
+    pub(crate) async fn keep_announced(self: Arc<Self>) {
+        let mut failing = false;
+        loop {
+            let failures = self.announce_all().await;
+            let failed = !failures.is_empty();
+            if failed && !failing {
+                for (server, why) in &failures {
+                    tracing::warn!(server, why, "not registered at this name server; tried again every 30 s at most");
+                }
+            } else if failing && !failed {
+                tracing::info!("registered at all name servers again");
+            }
+            failing = failed;
+            // A name server that is still starting is asked again soon.
+            let pause = if failed { Duration::from_secs(1) } else { self.config.register_period };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.announce.notified() => {}
+            }
+        }
+    }
+
+    /// Announces all topics to all name servers, side by side; returns those that failed with the reason.
+    pub(crate) async fn announce_all(self: &Arc<Self>) -> Vec<(String, String)> {
+        let table = self.topics.register_all(self.permission());
+        self.register(table).await
+    }
+
+    /// Announces one topic, after an operator changed it.
+    pub(crate) async fn announce_one(self: &Arc<Self>, topic: &str) {
+        if let Some(table) = self.topics.register_one(topic, self.permission()) {
+            for (server, why) in self.register(table).await {
+                tracing::warn!(server, why, topic, "topic not registered at this name server");
+            }
+        }
+    }
+
+    async fn register(self: &Arc<Self>, table: TopicConfigTable) -> Vec<(String, String)> {
+        let body = RegisterBrokerBody { topic_config_serialize_wrapper: table, filter_server_list: Vec::new() };
+        let compressed = self.config.compressed_register;
+        let body = Bytes::from(if compressed { body.encode_compressed() } else { body.encode() });
+        let header = RegisterBroker {
+            broker_name: self.config.name.clone(),
+            broker_addr: self.address.clone(),
+            cluster_name: self.config.cluster.clone(),
+            ha_server_addr: self.config.ha_address.clone(),
+            broker_id: self.config.broker_id,
+            compressed,
+            body_crc32: kerolox_wire::record::body_crc(&body).cast_signed(),
+        };
+        let mut fields = Fields::new();
+        header.encode(&mut fields, Names::Long);
+        let frame = Frame::request(RequestCode::REGISTER_BROKER, fields, body);
+        let mut asked = tokio::task::JoinSet::new();
+        for server in self.name_servers() {
+            let (node, frame) = (Arc::clone(self), frame.clone());
+            asked.spawn(async move {
+                let outcome = node.register_at(&server, frame).await;
+                outcome.err().map(|why| (server, why))
+            });
+        }
+        asked.join_all().await.into_iter().flatten().collect()
+    }
+
+    async fn register_at(&self, server: &str, frame: Frame) -> Result<(), String> {
+        let answer =
+            self.outbound.call(server, frame, self.config.register_timeout).await.map_err(|e| e.to_string())?;
+        if answer.code != ResponseCode::SUCCESS.0 {
+            return Err(format!("it answered {}: {}", ResponseCode(answer.code), answer.remark.unwrap_or_default()));
+        }
+        // The name server tells which topics are ordered.
+        if !answer.body.is_empty() {
+            let ordered: KvTable = from_json(&answer.body).map_err(|e| e.to_string())?;
+            let names: Vec<&String> = ordered.table.keys().collect();
+            if self.topics.apply_order(&names, self.clock.wall_ms()) {
+                self.save_topics();
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes this broker out of all name servers, when it stops.
+    pub(crate) async fn unregister(self: &Arc<Self>) {
+        let header = BrokerRef {
+            broker_name: self.config.name.clone(),
+            broker_addr: self.address.clone(),
+            cluster_name: self.config.cluster.clone(),
+            broker_id: self.config.broker_id,
+        };
+        let mut fields = Fields::new();
+        header.encode(&mut fields, Names::Long);
+        let frame = Frame::request(RequestCode::UNREGISTER_BROKER, fields, Bytes::new());
+        let mut asked = tokio::task::JoinSet::new();
+        for server in self.name_servers() {
+            let (node, frame) = (Arc::clone(self), frame.clone());
+            asked.spawn(async move {
+                if let Err(why) = node.outbound.call(&server, frame, UNREGISTER_TIMEOUT).await {
+                    tracing::info!(server, %why, "not unregistered at this name server; it forgets this broker by itself");
+                }
+            });
+        }
+        asked.join_all().await;
+    }
+
+    /// The name servers of the moment.
+    fn name_servers(&self) -> Vec<String> {
+        self.name_servers.load().as_ref().clone()
+    }
+}

@@ -1,0 +1,142 @@
+//! From frames to the code that serves them: one exhaustive match.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use kerolox_net::{Peer, Service};
+use kerolox_wire::command::Request;
+use kerolox_wire::frame::Frame;
+use kerolox_wire::reply::{Reply, ReplyTo};
+
+use crate::node::Node;
+use crate::refusal::Refusal;
+use crate::send::SendGroup;
+
+/// The broker as its listeners see it.
+pub(crate) struct Serving(pub(crate) Arc<Node>);
+
+impl Service for Serving {
+    fn serve(&self, peer: &Arc<Peer>, frames: &mut Vec<Frame>, out: &mut BytesMut) {
+        let node = &self.0;
+        let mut sends = SendGroup::new(node.store.batch());
+        for frame in frames.drain(..) {
+            let request = match Request::decode(&frame) {
+                Ok(request) => request,
+                Err(error) => {
+                    let refusal = Refusal::from(error);
+                    node.refused("request", peer, &refusal);
+                    Reply::from(refusal).encode(ReplyTo::from(&frame), out);
+                    continue;
+                }
+            };
+            match request {
+                Request::SendMessage(header) | Request::SendMessageV2(header) | Request::SendBatch(header) => {
+                    node.plan_send(peer, &frame, header, &mut sends, out);
+                }
+                other => {
+                    // What follows a send on a connection sees its effect.
+                    node.finish_sends(peer, &mut sends, out);
+                    serve_one(node, peer, &frame, other, out);
+                }
+            }
+        }
+        node.finish_sends(peer, &mut sends, out);
+    }
+
+    fn disconnected(&self, peer: &Arc<Peer>) {
+        self.0.left(peer);
+    }
+}
+
+fn serve_one(node: &Arc<Node>, peer: &Arc<Peer>, frame: &Frame, request: Request, out: &mut BytesMut) {
+    let to = ReplyTo::from(frame);
+    let answer = match request {
+        Request::PullMessage(pull) => return node.pull(peer, frame, pull, out),
+        Request::SendBack(header) => return node.send_back(peer, frame, &header, out),
+        Request::CreateTopic(header) => return node.create_topic(peer, to, header, out),
+        Request::GetConsumerRunningInfo(header) => return node.relay_running_info(peer, to, header, out),
+        Request::ConsumeDirectly(header) => return node.relay_consume_directly(peer, to, header, out),
+        Request::GetConsumerStatus(header) => return node.collect_consumer_status(peer, to, header),
+        Request::SendMessage(_) | Request::SendMessageV2(_) | Request::SendBatch(_) => return,
+        Request::QueryMessage(header) => node.query_message(&header),
+        Request::ViewMessage(header) => node.view_message(&header),
+        Request::QueryConsumerOffset(header) => node.query_offset(&header),
+        Request::UpdateConsumerOffset(header) => node.update_offset(&header),
+        Request::SearchOffset(header) => Ok(node.search_offset(&header)),
+        Request::GetMaxOffset(header) => Ok(node.max_offset(&header)),
+        Request::GetMinOffset(header) => Ok(node.min_offset(&header)),
+        Request::GetEarliestStoreTime(header) => Ok(node.earliest_store_time(&header)),
+        Request::Heartbeat(_) => node.heartbeat(peer, frame),
+        Request::UnregisterClient(header) => Ok(node.unregister_client(peer, &header)),
+        Request::CheckClientConfig(_) => node.check_client(frame),
+        Request::GetConsumerList(header) => node.consumer_list(&header),
+        Request::LockBatch(_) => node.lock_queues(frame),
+        Request::UnlockBatch(_) => node.unlock_queues(frame),
+        Request::GetAllTopics(_) => Ok(node.all_topics()),
+        Request::DeleteTopic(header) => node.delete_topic(&header),
+        Request::GetTopicStats(header) => node.topic_stats(&header),
+        Request::GetSystemTopics(_) => Ok(node.system_topics()),
+        Request::QueryConsumersOfTopic(header) => Ok(node.consumers_of_topic(&header)),
+        Request::CreateGroup(_) => node.create_group(frame),
+        Request::GetAllGroups(_) => Ok(node.all_groups()),
+        Request::DeleteGroup(header) => Ok(node.delete_group(&header)),
+        Request::GetConsumerConnections(header) => node.consumer_connections(&header),
+        Request::GetProducerConnections(header) => node.producer_connections(&header),
+        Request::GetConsumeStats(header) => node.consume_stats(&header),
+        Request::GetBrokerConsumeStats(header) => Ok(node.broker_consume_stats(&header)),
+        Request::QueryConsumeTimeSpan(header) => node.consume_time_span(&header),
+        Request::QueryCorrectionOffset(header) => Ok(node.correction_offsets(&header)),
+        Request::CloneGroupOffset(header) => node.clone_group_offset(&header),
+        Request::ResetOffset(header) => node.reset_offset(frame, &header),
+        Request::GetAllConsumerOffsets(_) => Ok(node.all_consumer_offsets()),
+        Request::GetAllDelayOffsets(_) => Ok(node.all_delay_offsets()),
+        Request::QueryConsumeQueue(header) => node.query_consume_queue(&header),
+        Request::ViewStats(header) => node.view_stats(&header),
+        Request::GetRuntimeInfo(_) => Ok(node.runtime_info()),
+        Request::GetBrokerConfig(_) => Ok(node.broker_config()),
+        Request::UpdateBrokerConfig(_) => node.update_broker_config(peer, frame),
+        Request::CleanExpiredQueues(_) => node.clean_expired_queues(),
+        Request::CleanUnusedTopics(_) => node.clean_unused_topics(),
+        Request::EndTransaction(_)
+        | Request::ResumeCheckHalf(_)
+        | Request::SendReply(_)
+        | Request::SendReplyV2(_)
+        | Request::UpdateAccessConfig(_)
+        | Request::DeleteAccessConfig(_)
+        | Request::GetAclVersion(_)
+        | Request::UpdateGlobalWhiteAddrs(_)
+        | Request::GetAclConfig(_)
+        | Request::RegisterFilterServer(_) => Err(Refusal::not_supported(frame.code)),
+        Request::CheckTransactionState(_)
+        | Request::NotifyConsumerIdsChanged(_)
+        | Request::ResetClientOffset(_)
+        | Request::GetClientStatus(_)
+        | Request::PushReply(_) => Err(Refusal::not_supported(frame.code)),
+        Request::PutKv(_)
+        | Request::GetKv(_)
+        | Request::DeleteKv(_)
+        | Request::RegisterBroker(_)
+        | Request::UnregisterBroker(_)
+        | Request::GetRoute(_)
+        | Request::GetClusterInfo(_)
+        | Request::WipeWritePerm(_)
+        | Request::GetAllTopicNames(_)
+        | Request::DeleteTopicRoutes(_)
+        | Request::GetKvList(_)
+        | Request::GetTopicsByCluster(_)
+        | Request::GetSystemTopicsFromNameServer(_)
+        | Request::GetUnitTopics(_)
+        | Request::GetUnitSubTopics(_)
+        | Request::GetUnitSubNonUnitTopics(_)
+        | Request::UpdateNamesrvConfig(_)
+        | Request::GetNamesrvConfig(_)
+        | Request::QueryDataVersion(_)
+        | Request::AddWritePerm(_)
+        | Request::Other(_) => Err(Refusal::not_supported(frame.code)),
+    };
+    let reply = answer.unwrap_or_else(|refusal| {
+        node.refused("request", peer, &refusal);
+        Reply::from(refusal)
+    });
+    reply.encode(to, out);
+}

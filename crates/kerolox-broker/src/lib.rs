@@ -1,0 +1,31 @@
+//! The broker: send, pull, offsets, groups, retry and delay over the store.
+//!
+//! A message comes in through [`kerolox_net`], is matched in `dispatch`, checked in `send` and stored; `pull` reads it
+//! back, or `hold` waits for it.
+
+mod admin;
+mod announce;
+mod changes;
+mod config;
+mod delay;
+mod dispatch;
+mod group;
+mod hold;
+mod membership;
+mod node;
+mod offset;
+mod positions;
+mod pull;
+mod query;
+mod queue_lock;
+mod refusal;
+mod registry;
+mod retry;
+mod send;
+mod start;
+mod stats;
+mod topic;
+mod upkeep;
+
+pub use config::{BrokerConfig, Live, LiveSettings};
+pub use start::{Handle, StartError, start};

@@ -1,0 +1,133 @@
+//! Clients and their groups: heartbeats, goodbyes, lists, queue locks, and telling members of changes.
+
+use std::sync::Arc;
+
+use kerolox_net::Peer;
+use kerolox_wire::body::{
+    CheckClientConfig, ConsumerIds, HeartbeatData, LockReply, LockRequest, Style, UnlockRequest, from_json, to_json,
+};
+use kerolox_wire::command::client::{ConsumerGroup, UnregisterClient};
+use kerolox_wire::command::{Header, Names, RequestCode};
+use kerolox_wire::fields::Fields;
+use kerolox_wire::frame::Frame;
+use kerolox_wire::names::{GroupName, TopicName};
+use kerolox_wire::reply::Reply;
+use kerolox_wire::response::ResponseCode;
+
+use crate::node::Node;
+use crate::refusal::Refusal;
+use crate::registry::{GroupChange, Software, Subscription};
+use crate::topic::Topic;
+
+impl Node {
+    /// Takes a heartbeat in; the groups it names, and their retry topics, exist afterwards.
+    pub(crate) fn heartbeat(&self, peer: &Arc<Peer>, frame: &Frame) -> Result<Reply, Refusal> {
+        let data: HeartbeatData = from_json(&frame.body).map_err(|e| Refusal::bad_body("heartbeat", e))?;
+        let software = Software { language: frame.language, version: frame.version };
+        for consumer in &data.consumer_data_set {
+            self.group_or_create(&GroupName::parse(&consumer.group_name)?)?;
+        }
+        let heard = self.clients.heartbeat(peer, software, &data, self.now());
+        for change in &heard.changes {
+            self.ensure_retry_topic(&change.group)?;
+        }
+        self.tell(heard.changes);
+        match heard.refused.into_iter().next() {
+            None => Ok(Reply::ok()),
+            Some(error) => Err(Refusal::error(error.to_string())),
+        }
+    }
+
+    fn ensure_retry_topic(&self, group: &GroupName) -> Result<(), Refusal> {
+        let config = self.group_or_create(group)?;
+        let queues = u32::try_from(config.retry_queue_nums).unwrap_or(0);
+        if queues == 0 {
+            return Ok(());
+        }
+        let made = self.topics.ensure(Topic::retry_of(group, queues)?, self.clock.wall_ms())?;
+        if made.new {
+            self.topics_changed();
+        }
+        Ok(())
+    }
+
+    /// Takes a client out of its groups at once.
+    pub(crate) fn unregister_client(&self, peer: &Arc<Peer>, header: &UnregisterClient) -> Reply {
+        let change = self.clients.unregister(peer, header.producer_group.as_deref(), header.consumer_group.as_deref());
+        self.tell(change.into_iter().collect());
+        Reply::ok()
+    }
+
+    /// Tells the members of changed groups, so that they share the queues anew.
+    pub(crate) fn tell(&self, changes: Vec<GroupChange<Arc<Peer>>>) {
+        if !self.config.live.notify_ids_changed() {
+            return;
+        }
+        for change in changes {
+            let wanted = self.groups.get(change.group.as_str()).is_none_or(|g| g.notify_consumer_ids_changed_enable);
+            if !wanted {
+                continue;
+            }
+            let mut fields = Fields::new();
+            ConsumerGroup { consumer_group: change.group }.encode(&mut fields, Names::Long);
+            let notice = Frame::request(RequestCode::NOTIFY_CONSUMER_IDS_CHANGED, fields, bytes::Bytes::new());
+            for member in change.tell {
+                // A member that just left needs no notice.
+                let _ = member.notify(&notice);
+            }
+        }
+    }
+
+    /// Lists the client ids of a group.
+    pub(crate) fn consumer_list(&self, header: &ConsumerGroup) -> Result<Reply, Refusal> {
+        let ids = self.clients.client_ids(header.consumer_group.as_str()).map_err(|e| Refusal::error(e.to_string()))?;
+        Ok(Reply::body(to_json(&ConsumerIds { consumer_id_list: ids }, Style::Fastjson)))
+    }
+
+    /// Takes or renews locks on queues for a client.
+    pub(crate) fn lock_queues(&self, frame: &Frame) -> Result<Reply, Refusal> {
+        let asked: LockRequest = from_json(&frame.body).map_err(|e| Refusal::bad_body("lock request", e))?;
+        let group = GroupName::parse(&asked.consumer_group)?;
+        let granted = self.locks.lock(&group, &asked.client_id, &asked.mq_set, self.now());
+        Ok(Reply::body(to_json(&LockReply { lock_ok_mq_set: granted }, Style::Fastjson)))
+    }
+
+    /// Gives a client's locks back.
+    pub(crate) fn unlock_queues(&self, frame: &Frame) -> Result<Reply, Refusal> {
+        let asked: UnlockRequest = from_json(&frame.body).map_err(|e| Refusal::bad_body("unlock request", e))?;
+        self.locks.unlock(&asked.consumer_group, &asked.client_id, &asked.mq_set);
+        Ok(Reply::ok())
+    }
+
+    /// Checks a subscription before a consumer starts with it.
+    pub(crate) fn check_client(&self, frame: &Frame) -> Result<Reply, Refusal> {
+        let asked: CheckClientConfig = from_json(&frame.body).map_err(|e| Refusal::bad_body("client check", e))?;
+        let data = asked.subscription_data;
+        let topic = TopicName::parse(&data.topic)?;
+        let parsed = Subscription::parse(&topic, Some(&data.sub_string), Some(&data.expression_type), 0)
+            .map_err(|e| Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, e.to_string()))?;
+        if parsed.is_tag() {
+            return Ok(Reply::ok());
+        }
+        Err(Refusal::error("The broker does not support consumer to filter message by SQL92"))
+    }
+
+    /// A connection is gone: its client leaves all groups.
+    pub(crate) fn left(&self, peer: &Peer) {
+        self.tell(self.clients.disconnected(peer.id()));
+        let mut holds = self.holds.lock();
+        holds.forget(peer.id());
+        self.held.store(holds.len(), std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Drops clients that have been silent for too long.
+    pub(crate) fn expire_clients(&self) {
+        let expired = self.clients.expire(self.now());
+        self.tell(expired.changes);
+        for silent in expired.close {
+            tracing::info!(client = %silent.remote(), "client closed: no heartbeat for too long");
+            silent.close("no heartbeat for too long");
+        }
+        self.locks.sweep(self.now());
+    }
+}

@@ -1,0 +1,77 @@
+//! Places in queues: consumer offsets, ends, and places by time.
+
+use kerolox_wire::command::offset::{
+    OffsetResult, QueryConsumerOffset, QueueRef, SearchOffset, TimestampResult, UpdateConsumerOffset,
+};
+use kerolox_wire::names::{LogOffset, QueueId, QueueOffset};
+use kerolox_wire::reply::Reply;
+use kerolox_wire::response::ResponseCode;
+
+use crate::node::Node;
+use crate::refusal::Refusal;
+
+impl Node {
+    /// Reads how far a group has come.
+    ///
+    /// A group without an offset starts at 0 while the queue still starts there and its first message is young; only
+    /// then does the client's own rule for new groups apply (as 4.7.1 answers).
+    pub(crate) fn query_offset(&self, asked: &QueryConsumerOffset) -> Result<Reply, Refusal> {
+        let queue = QueueId::from_wire(asked.queue_id).unwrap_or_default();
+        if let Some(offset) = self.offsets.get(asked.consumer_group.as_str(), asked.topic.as_str(), queue) {
+            return Ok(Reply::of(&OffsetResult { offset }));
+        }
+        let starts_at_zero =
+            self.store.queue_range(&asked.topic, queue).is_none_or(|(min, _)| min == QueueOffset::ZERO);
+        let young = self
+            .store
+            .unit_at(&asked.topic, queue, QueueOffset::ZERO)
+            .is_none_or(|unit| self.store.is_in_memory(LogOffset::new(unit.log_offset)));
+        if starts_at_zero && young {
+            return Ok(Reply::of(&OffsetResult { offset: 0 }));
+        }
+        Err(Refusal::new(
+            ResponseCode::QUERY_NOT_FOUND,
+            "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first",
+        ))
+    }
+
+    /// Stores how far a group has come, also backwards.
+    pub(crate) fn update_offset(&self, asked: &UpdateConsumerOffset) -> Result<Reply, Refusal> {
+        let Some(queue) = QueueId::from_wire(asked.queue_id) else {
+            return Err(Refusal::error(format!("queueId[{}] is illegal", asked.queue_id)));
+        };
+        self.offsets.commit(&asked.consumer_group, &asked.topic, queue, asked.commit_offset)?;
+        Ok(Reply::ok())
+    }
+
+    /// The place behind the last message; 0 for an unknown queue.
+    pub(crate) fn max_offset(&self, asked: &QueueRef) -> Reply {
+        let offset = self.range(asked).map_or(0, |(_, max)| max.to_wire());
+        Reply::of(&OffsetResult { offset })
+    }
+
+    /// The first place; -1 for an unknown queue.
+    pub(crate) fn min_offset(&self, asked: &QueueRef) -> Reply {
+        let offset = self.range(asked).map_or(-1, |(min, _)| min.to_wire());
+        Reply::of(&OffsetResult { offset })
+    }
+
+    /// Store time of the first message, -1 without one.
+    pub(crate) fn earliest_store_time(&self, asked: &QueueRef) -> Reply {
+        let queue = QueueId::from_wire(asked.queue_id).unwrap_or_default();
+        let timestamp =
+            self.range(asked).and_then(|(min, _)| self.store.store_time(&asked.topic, queue, min)).unwrap_or(-1);
+        Reply::of(&TimestampResult { timestamp })
+    }
+
+    /// The place of the message stored nearest to a time.
+    pub(crate) fn search_offset(&self, asked: &SearchOffset) -> Reply {
+        let queue = QueueId::from_wire(asked.queue_id).unwrap_or_default();
+        let offset = self.store.offset_by_time(&asked.topic, queue, asked.timestamp).to_wire();
+        Reply::of(&OffsetResult { offset })
+    }
+
+    fn range(&self, asked: &QueueRef) -> Option<(QueueOffset, QueueOffset)> {
+        self.store.queue_range(&asked.topic, QueueId::from_wire(asked.queue_id)?)
+    }
+}

@@ -1,0 +1,222 @@
+//! Pulls: checks, one read of the queue, and the answer, or the wait for it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use kerolox_net::Peer;
+use kerolox_store::{ReadLimits, ReadResult, ReadStatus, Verdict};
+use kerolox_wire::body::MessageModel;
+use kerolox_wire::command::pull::{PullMessage, PullResult};
+use kerolox_wire::frame::Frame;
+use kerolox_wire::names::QueueId;
+use kerolox_wire::reply::{Reply, ReplyTo};
+use kerolox_wire::response::ResponseCode;
+use kerolox_wire::sys_flag::pull as flags;
+
+use crate::hold::{HOLD_TIME_MAX, HeldPull};
+use crate::node::Node;
+use crate::refusal::Refusal;
+use crate::registry::Subscription;
+
+/// Most messages of one pull, whatever the client asks.
+const PULL_MESSAGES_MAX: usize = 1024;
+
+impl Node {
+    /// Answers a pull, or holds it until messages arrive.
+    pub(crate) fn pull(self: &Arc<Self>, peer: &Arc<Peer>, frame: &Frame, pull: PullMessage, out: &mut BytesMut) {
+        let to = ReplyTo::from(frame);
+        let (queue, subscription) = match self.check_pull(&pull) {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                self.refused("pull", peer, &refusal);
+                return Reply::from(refusal).encode(to, out);
+            }
+        };
+        let read = self.read_for(&pull, queue, &subscription);
+        if pull.sys_flag & flags::COMMIT_OFFSET != 0 {
+            self.commit_with_pull(&pull, queue);
+        }
+        if response_code(&read, &pull) == ResponseCode::PULL_NOT_FOUND && pull.sys_flag & flags::SUSPEND != 0 {
+            let held = HeldPull { peer: Arc::clone(peer), to, pull, subscription };
+            self.hold(held, queue, out);
+        } else {
+            self.pulled(&pull, read).encode(to, out);
+        }
+    }
+
+    /// Answers pulls that have waited, whatever is there now.
+    pub(crate) fn answer_held(&self, held: Vec<HeldPull>) {
+        for waiting in held {
+            let mut out = BytesMut::new();
+            match self.check_pull(&waiting.pull) {
+                Ok((queue, subscription)) => {
+                    let read = self.read_for(&waiting.pull, queue, &subscription);
+                    self.pulled(&waiting.pull, read).encode(waiting.to, &mut out);
+                }
+                Err(refusal) => Reply::from(refusal).encode(waiting.to, &mut out),
+            }
+            // A closed connection has nobody left to tell.
+            let _ = waiting.peer.push(out.freeze());
+        }
+    }
+
+    fn hold(&self, held: HeldPull, queue: QueueId, out: &mut BytesMut) {
+        let asked = if self.config.live.long_polling() {
+            held.pull.suspend_timeout_millis
+        } else {
+            self.config.live.short_polling_ms()
+        };
+        let wait = Duration::from_millis(u64::try_from(asked).unwrap_or(0)).min(HOLD_TIME_MAX);
+        let until = self.now() + wait;
+        let (topic, from) = (held.pull.topic.clone(), held.pull.queue_offset);
+        let mut holds = self.holds.lock();
+        let first = holds.next_deadline().is_none_or(|next| until < next);
+        let id = match holds.park(held, queue, until) {
+            Ok(id) => id,
+            Err(refused) => {
+                drop(holds);
+                let read = self.read_for(&refused.pull, queue, &refused.subscription);
+                return self.pulled(&refused.pull, read).encode(refused.to, out);
+            }
+        };
+        self.held.store(holds.len(), Ordering::SeqCst);
+        // A message that became visible between the read and the park has woken nobody.
+        let arrived = self.store.queue_range(&topic, queue).is_some_and(|(_, max)| max.to_wire() > from);
+        let missed = if arrived { holds.take(id) } else { None };
+        self.held.store(holds.len(), Ordering::SeqCst);
+        drop(holds);
+        if let Some(missed) = missed {
+            self.answer_held(vec![missed]);
+        } else if first {
+            self.earlier_deadline.notify_one();
+        }
+    }
+
+    fn check_pull(&self, pull: &PullMessage) -> Result<(QueueId, Arc<Subscription>), Refusal> {
+        if !self.permission().readable() {
+            return Err(Refusal::no_permission(format!(
+                "the broker[{}] pulling message is forbidden",
+                self.config.advertised
+            )));
+        }
+        let group = self.group_or_create(&pull.consumer_group)?;
+        if !group.consume_enable {
+            return Err(Refusal::no_permission(format!("subscription group no permission, {}", pull.consumer_group)));
+        }
+        let topic =
+            self.topics.get(pull.topic.as_str()).ok_or_else(|| Refusal::topic_not_exist(pull.topic.as_str()))?;
+        if !topic.perm.readable() {
+            return Err(Refusal::no_permission(format!("the topic[{}] pulling message is forbidden", pull.topic)));
+        }
+        let queue = match QueueId::from_wire(pull.queue_id) {
+            Some(id) if id.get() < topic.read_queues => id,
+            _ => {
+                return Err(Refusal::error(format!(
+                    "queueId[{}] is illegal, topic:[{}] topicConfig.readQueueNums:[{}]",
+                    pull.queue_id, pull.topic, topic.read_queues
+                )));
+            }
+        };
+        let subscription = self.subscription_of(pull, group.consume_broadcast_enable)?;
+        if !subscription.is_tag() {
+            return Err(Refusal::error("The broker does not support consumer to filter message by SQL92"));
+        }
+        Ok((queue, subscription))
+    }
+
+    fn subscription_of(&self, pull: &PullMessage, broadcast: bool) -> Result<Arc<Subscription>, Refusal> {
+        if pull.sys_flag & flags::SUBSCRIPTION != 0 {
+            let parsed = Subscription::parse(
+                &pull.topic,
+                pull.subscription.as_deref(),
+                pull.expression_type.as_deref(),
+                pull.sub_version,
+            );
+            return parsed.map(Arc::new).map_err(|e| {
+                Refusal::new(
+                    ResponseCode::SUBSCRIPTION_PARSE_FAILED,
+                    format!("parse the consumer's subscription failed: {e}"),
+                )
+            });
+        }
+        let missing = |remark: &str| Refusal::new(ResponseCode::SUBSCRIPTION_NOT_EXIST, remark);
+        let group = self
+            .clients
+            .group(pull.consumer_group.as_str())
+            .ok_or_else(|| missing("the consumer's group info not exist"))?;
+        if !broadcast && group.message_model == MessageModel::Broadcasting {
+            return Err(Refusal::no_permission(format!(
+                "the consumer group[{}] can not consume by broadcast way",
+                pull.consumer_group
+            )));
+        }
+        let subscription =
+            group.subscriptions.get(&pull.topic).ok_or_else(|| missing("the consumer's subscription not exist"))?;
+        if subscription.version < pull.sub_version {
+            return Err(Refusal::new(ResponseCode::SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest"));
+        }
+        Ok(Arc::clone(subscription))
+    }
+
+    fn read_for(&self, pull: &PullMessage, queue: QueueId, subscription: &Subscription) -> ReadResult {
+        let wanted = usize::try_from(pull.max_msg_nums).unwrap_or(0).min(PULL_MESSAGES_MAX);
+        let by_tags = |tags_code| if subscription.tags.matches(tags_code) { Verdict::Keep } else { Verdict::Skip };
+        let limits = ReadLimits { max_count: wanted, by_tags: Some(&by_tags) };
+        self.store.read(&pull.topic, queue, pull.queue_offset, limits, &|_, _| Verdict::Keep)
+    }
+
+    fn commit_with_pull(&self, pull: &PullMessage, queue: QueueId) {
+        let committed = self.offsets.commit(&pull.consumer_group, &pull.topic, queue, pull.commit_offset);
+        if let Err(error) = committed {
+            tracing::warn!(%error, group = %pull.consumer_group, topic = %pull.topic, "offset not stored");
+        }
+    }
+
+    fn pulled(&self, pull: &PullMessage, read: ReadResult) -> Reply {
+        let code = response_code(&read, pull);
+        if code == ResponseCode::SUCCESS {
+            self.stats.group(&pull.topic, &pull.consumer_group).record(read.count as u64, read.body.len() as u64);
+        } else {
+            self.stats.missed();
+        }
+        let header = PullResult {
+            suggest_which_broker_id: 0,
+            next_begin_offset: read.next.to_wire(),
+            min_offset: read.min.to_wire(),
+            max_offset: read.max.to_wire(),
+        };
+        Reply::of(&header).with_code(code).with_remark(status_name(read.status)).with_body(read.body)
+    }
+}
+
+fn response_code(read: &ReadResult, pull: &PullMessage) -> ResponseCode {
+    match read.status {
+        ReadStatus::Found => ResponseCode::SUCCESS,
+        ReadStatus::NoMatchedLogicQueue | ReadStatus::NoMessageInQueue if pull.queue_offset == 0 => {
+            ResponseCode::PULL_NOT_FOUND
+        }
+        ReadStatus::OffsetOverflowOne | ReadStatus::OffsetFoundNull => ResponseCode::PULL_NOT_FOUND,
+        ReadStatus::NoMatchedMessage | ReadStatus::MessageWasRemoving => ResponseCode::PULL_RETRY_IMMEDIATELY,
+        ReadStatus::NoMatchedLogicQueue
+        | ReadStatus::NoMessageInQueue
+        | ReadStatus::OffsetTooSmall
+        | ReadStatus::OffsetOverflowBadly => ResponseCode::PULL_OFFSET_MOVED,
+    }
+}
+
+/// What Java puts into the remark.
+fn status_name(status: ReadStatus) -> &'static str {
+    match status {
+        ReadStatus::Found => "FOUND",
+        ReadStatus::NoMatchedMessage => "NO_MATCHED_MESSAGE",
+        ReadStatus::MessageWasRemoving => "MESSAGE_WAS_REMOVING",
+        ReadStatus::OffsetFoundNull => "OFFSET_FOUND_NULL",
+        ReadStatus::OffsetOverflowBadly => "OFFSET_OVERFLOW_BADLY",
+        ReadStatus::OffsetOverflowOne => "OFFSET_OVERFLOW_ONE",
+        ReadStatus::OffsetTooSmall => "OFFSET_TOO_SMALL",
+        ReadStatus::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
+        ReadStatus::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
+    }
+}

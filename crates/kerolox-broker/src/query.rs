@@ -1,0 +1,46 @@
+//! Looking single messages up: by key and by log offset.
+
+use bytes::BytesMut;
+use kerolox_wire::command::pull::{QueryMessage, QueryResult, ViewMessage};
+use kerolox_wire::names::LogOffset;
+use kerolox_wire::reply::Reply;
+use kerolox_wire::response::ResponseCode;
+
+use crate::node::Node;
+use crate::refusal::Refusal;
+
+/// Most results of a query by unique key, as 4.7.1 has it.
+const UNIQUE_KEY_RESULTS_MAX: usize = 32;
+
+impl Node {
+    /// Finds messages by key. Hash collisions come along; clients compare the keys.
+    pub(crate) fn query_message(&self, asked: &QueryMessage) -> Result<Reply, Refusal> {
+        let wanted =
+            if asked.unique_key { UNIQUE_KEY_RESULTS_MAX } else { usize::try_from(asked.max_num).unwrap_or(0) };
+        let found =
+            self.store.query_keys(asked.topic.as_str(), &asked.key, wanted, asked.begin_timestamp, asked.end_timestamp);
+        if found.records.is_empty() {
+            return Err(Refusal::new(
+                ResponseCode::QUERY_NOT_FOUND,
+                "can not find message, maybe time range not correct",
+            ));
+        }
+        let mut body = BytesMut::new();
+        for record in &found.records {
+            body.extend_from_slice(record);
+        }
+        let header = QueryResult {
+            index_last_update_timestamp: found.last_update_timestamp,
+            index_last_update_phyoffset: found.last_update_offset.cast_signed(),
+        };
+        Ok(Reply::of(&header).with_body(body.freeze()))
+    }
+
+    /// Reads the message at a log offset, which a client may have made up.
+    pub(crate) fn view_message(&self, asked: &ViewMessage) -> Result<Reply, Refusal> {
+        let record = LogOffset::from_wire(asked.offset).and_then(|offset| self.store.record_at(offset).ok());
+        let record =
+            record.ok_or_else(|| Refusal::error(format!("can not find message by the offset, {}", asked.offset)))?;
+        Ok(Reply::body(record))
+    }
+}

@@ -1,0 +1,339 @@
+//! Sends: checks, the record each message becomes, one append for all that arrived together, and the answers.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use kerolox_net::Peer;
+use kerolox_store::{AppendBatch, AppendError, Appended, Durability};
+use kerolox_wire::command::send::{SendMessage, SendResult};
+use kerolox_wire::frame::Frame;
+use kerolox_wire::id::MessageId;
+use kerolox_wire::names::{GroupName, LogOffset, QueueId, RETRY_PREFIX, TopicName};
+use kerolox_wire::properties;
+use kerolox_wire::record::{BatchItems, NewRecord};
+use kerolox_wire::reply::{Reply, ReplyTo};
+use kerolox_wire::response::ResponseCode;
+use kerolox_wire::sys_flag;
+
+use crate::node::Node;
+use crate::refusal::Refusal;
+use crate::topic::{FilterType, Topic, TopicByProducer, Topics};
+
+/// Sends that one read brought, collected for a single append.
+pub(crate) struct SendGroup {
+    batch: AppendBatch,
+    pending: Vec<Pending>,
+}
+
+/// A send whose record is in the batch.
+struct Pending {
+    to: ReplyTo,
+    queue_id: QueueId,
+    /// False when the client does not want to wait for the disk.
+    wait: bool,
+}
+
+/// Where a message goes, after the redirections of retry and delay.
+struct Target {
+    topic: TopicName,
+    queue_id: QueueId,
+    properties: String,
+}
+
+impl SendGroup {
+    /// Nothing yet; `batch` is an empty one of the store.
+    pub(crate) fn new(batch: AppendBatch) -> Self {
+        Self { batch, pending: Vec::new() }
+    }
+
+    /// Whether there is nothing to append.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+}
+
+impl Node {
+    /// Checks one send and adds it to `group`; a refusal is answered at once.
+    pub(crate) fn plan_send(
+        &self,
+        peer: &Peer,
+        frame: &Frame,
+        header: SendMessage,
+        group: &mut SendGroup,
+        out: &mut BytesMut,
+    ) {
+        let to = ReplyTo::from(frame);
+        if let Err(refusal) = self.try_plan(peer, frame, header, group) {
+            self.refused("send", peer, &refusal);
+            self.decorate(Reply::from(refusal)).encode(to, out);
+        }
+    }
+
+    fn try_plan(&self, peer: &Peer, frame: &Frame, header: SendMessage, group: &mut SendGroup) -> Result<(), Refusal> {
+        let topic = self.topic_for_send(peer, &header)?;
+        let queue_id = self.queue_for_send(&topic, &header, peer)?;
+        let born_host = peer.remote();
+        let text = header.properties.as_deref().unwrap_or_default();
+        let wait = properties::find(text, properties::WAIT) != Some("false");
+        let to = ReplyTo::from(frame);
+        let messages = if header.batch {
+            self.plan_batch(&topic, queue_id, &header, &frame.body, born_host, group)?
+        } else {
+            let target = self.target_of(&topic, queue_id, &header, text)?;
+            let record = NewRecord {
+                topic: target.topic.as_str(),
+                queue_id: target.queue_id.get(),
+                flag: header.flag,
+                sys_flag: header.sys_flag & !sys_flag::TRANSACTION_MASK | tag_bits(&topic),
+                born_timestamp: header.born_timestamp,
+                born_host,
+                store_host: self.store_host,
+                reconsume_times: header.reconsume_times,
+                prepared_transaction_offset: 0,
+                body: &frame.body,
+                properties: &target.properties,
+            };
+            let queue = self.store.queue(&target.topic, target.queue_id);
+            group.batch.push(&queue, &record)?;
+            1
+        };
+        self.stats.topic(&topic.name).record(messages, frame.body.len() as u64);
+        group.pending.push(Pending { to, queue_id, wait });
+        Ok(())
+    }
+
+    fn topic_for_send(&self, peer: &Peer, header: &SendMessage) -> Result<Arc<Topic>, Refusal> {
+        let live = &self.config.live;
+        let from = live.accept_sends_from();
+        if from > 0 && self.clock.wall_ms() < from {
+            return Err(Refusal::error(format!("broker unable to service, until {from} ms since 1970")));
+        }
+        if Topics::forbidden_to_send(header.topic.as_str()) {
+            return Err(Refusal::no_permission(format!("Sending message to topic[{}] is forbidden.", header.topic)));
+        }
+        let text = header.properties.as_deref().unwrap_or_default();
+        if properties::find(text, properties::TRAN_MSG).is_some_and(|v| v.eq_ignore_ascii_case("true")) {
+            return Err(Refusal::new(
+                ResponseCode::MESSAGE_ILLEGAL,
+                "transactional messages are not supported by this broker yet; the message was not stored",
+            ));
+        }
+        let topic = match self.topics.get(header.topic.as_str()) {
+            Some(topic) => topic,
+            None => self.create_topic_by_send(peer, header)?,
+        };
+        if !self.permission().writable() && topic.order {
+            return Err(Refusal::no_permission(format!(
+                "the broker[{}] sending message is forbidden",
+                self.config.advertised
+            )));
+        }
+        Ok(topic)
+    }
+
+    fn queue_for_send(&self, topic: &Topic, header: &SendMessage, peer: &Peer) -> Result<QueueId, Refusal> {
+        let queues = topic.write_queues.max(topic.read_queues);
+        match QueueId::from_wire(header.queue_id) {
+            Some(id) if id.get() < queues => Ok(id),
+            Some(id) => Err(Refusal::error(format!(
+                "request queueId[{id}] is illegal, topic {} has {} write and {} read queues. Producer: {}",
+                topic.name,
+                topic.write_queues,
+                topic.read_queues,
+                peer.remote()
+            ))),
+            None => Ok(QueueId::new(self.random_below(topic.write_queues.max(1)))),
+        }
+    }
+
+    fn target_of(&self, topic: &Topic, queue_id: QueueId, header: &SendMessage, text: &str) -> Result<Target, Refusal> {
+        let mut target = Target { topic: topic.name.clone(), queue_id, properties: String::new() };
+        if header.topic.is_retry()
+            && let Some(dead) = self.dead_letter_of(header)?
+        {
+            target.topic = dead;
+            target.queue_id = QueueId::new(0);
+        }
+        // Java's producers leave the last separator away now and then; a property added behind it needs one.
+        let mut own = String::with_capacity(text.len() + self.config.cluster.len() + 16 + 1);
+        own.push_str(text);
+        properties::push(&mut own, properties::CLUSTER, &self.config.cluster);
+        target.properties = own;
+        let level = properties::find(text, properties::DELAY).and_then(|v| v.trim().parse::<i32>().ok()).unwrap_or(0);
+        if level > 0 {
+            let (topic, queue, properties) = self.delayed(&target.topic, target.queue_id, level, &target.properties);
+            target = Target { topic, queue_id: queue, properties };
+        }
+        Ok(target)
+    }
+
+    /// The dead letter topic, when the message was handed back too often (`%RETRY%` sends by consumers).
+    fn dead_letter_of(&self, header: &SendMessage) -> Result<Option<TopicName>, Refusal> {
+        let group = header.topic.as_str().strip_prefix(RETRY_PREFIX).unwrap_or_default();
+        let group = GroupName::parse(group)?;
+        let config = self.group_or_create(&group)?;
+        let max = header.max_reconsume_times.unwrap_or(config.retry_max_times);
+        if header.reconsume_times < max {
+            return Ok(None);
+        }
+        self.dead_letter_topic(&group).map(Some)
+    }
+
+    fn plan_batch(
+        &self,
+        topic: &Topic,
+        queue_id: QueueId,
+        header: &SendMessage,
+        body: &Bytes,
+        born_host: SocketAddr,
+        group: &mut SendGroup,
+    ) -> Result<u64, Refusal> {
+        if header.topic.is_retry() {
+            return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, "a batch cannot be sent to a retry topic"));
+        }
+        let mut records = Vec::new();
+        for item in BatchItems::new(body) {
+            let item =
+                item.map_err(|e| Refusal::new(ResponseCode::MESSAGE_ILLEGAL, format!("malformed batch: {e}")))?;
+            records.push(NewRecord {
+                topic: topic.name.as_str(),
+                queue_id: queue_id.get(),
+                flag: item.flag,
+                sys_flag: header.sys_flag & !sys_flag::TRANSACTION_MASK | tag_bits(&topic),
+                born_timestamp: header.born_timestamp,
+                born_host,
+                store_host: self.store_host,
+                reconsume_times: header.reconsume_times,
+                prepared_transaction_offset: 0,
+                body: item.body,
+                properties: item.properties,
+            });
+        }
+        if records.is_empty() {
+            return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, "the batch has no message"));
+        }
+        let queue = self.store.queue(&topic.name, queue_id);
+        group.batch.push_group(&queue, &records)?;
+        Ok(records.len() as u64)
+    }
+
+    /// Appends what was collected and answers, now or once it is on disk.
+    pub(crate) fn finish_sends(self: &Arc<Self>, peer: &Arc<Peer>, group: &mut SendGroup, out: &mut BytesMut) {
+        if group.is_empty() {
+            return;
+        }
+        let pending = std::mem::take(&mut group.pending);
+        match self.store.append(&mut group.batch) {
+            Ok(appended) => self.answer_sends(peer, pending, appended, out),
+            Err(error) => self.refuse_sends(peer, &pending, &error, out),
+        }
+        group.batch.clear();
+    }
+
+    fn refuse_sends(&self, peer: &Peer, pending: &[Pending], error: &AppendError, out: &mut BytesMut) {
+        let refusal = Refusal::from(error);
+        self.refused("send", peer, &refusal);
+        for send in pending {
+            self.decorate(Reply::from(refusal.clone())).encode(send.to, out);
+        }
+    }
+
+    fn answer_sends(
+        self: &Arc<Self>,
+        peer: &Arc<Peer>,
+        pending: Vec<Pending>,
+        appended: Vec<Appended>,
+        out: &mut BytesMut,
+    ) {
+        let sync = self.waits_for_disk();
+        let mut late = Vec::new();
+        for (send, stored) in pending.into_iter().zip(appended) {
+            if sync && send.wait {
+                late.push((send, stored));
+            } else {
+                self.sent(&send, &stored, ResponseCode::SUCCESS).encode(send.to, out);
+            }
+        }
+        let Some(end) = late.iter().map(|(_, stored)| stored.end).max() else { return };
+        self.answer_when_durable(peer, late, end);
+    }
+
+    fn answer_when_durable(self: &Arc<Self>, peer: &Arc<Peer>, late: Vec<(Pending, Appended)>, end: LogOffset) {
+        let node = Arc::clone(self);
+        let peer = Arc::clone(peer);
+        self.store.when_durable(
+            end,
+            Box::new(move |durability| {
+                let code = match durability {
+                    Durability::Durable => ResponseCode::SUCCESS,
+                    Durability::TimedOut | Durability::Failed => ResponseCode::FLUSH_DISK_TIMEOUT,
+                };
+                let mut out = BytesMut::new();
+                for (send, stored) in &late {
+                    node.sent(send, stored, code).encode(send.to, &mut out);
+                }
+                // A closed connection has nobody left to tell.
+                let _ = peer.push(out.freeze());
+            }),
+        );
+    }
+
+    fn sent(&self, send: &Pending, stored: &Appended, code: ResponseCode) -> Reply {
+        let mut msg_id = String::with_capacity(33 * stored.record_offsets.len());
+        for (n, offset) in stored.record_offsets.iter().enumerate() {
+            if n > 0 {
+                msg_id.push(',');
+            }
+            // Writing into a String cannot fail.
+            let _ = write!(msg_id, "{}", MessageId { host: self.store_host, offset: *offset });
+        }
+        let header = SendResult {
+            msg_id,
+            queue_id: send.queue_id.to_wire(),
+            queue_offset: stored.queue_offset.to_wire(),
+            transaction_id: None,
+        };
+        self.decorate(Reply::of(&header).with_code(code))
+    }
+
+    /// Every answer to a send tells the region and whether tracing is allowed; Java fails without them.
+    fn decorate(&self, mut reply: Reply) -> Reply {
+        reply.fields.push("MSG_REGION", &self.config.region);
+        reply.fields.push("TRACE_ON", if self.config.live.trace_on() { "true" } else { "false" });
+        reply
+    }
+
+    fn create_topic_by_send(&self, peer: &Peer, header: &SendMessage) -> Result<Arc<Topic>, Refusal> {
+        let allowed = self.config.live.auto_create_topic();
+        self.topics.set_auto_create(allowed);
+        let asked = TopicByProducer {
+            topic: &header.topic,
+            template: &header.default_topic,
+            queues: header.default_topic_queues,
+            unit_mode: header.unit_mode,
+        };
+        match self.topics.create_by_send(&asked, self.clock.wall_ms()) {
+            Ok(made) => {
+                if made.new {
+                    tracing::info!(topic = %header.topic, client = %peer.remote(), "topic created by a send");
+                    self.topics_changed();
+                }
+                Ok(made.topic)
+            }
+            Err(error) => {
+                tracing::warn!(
+                    topic = %header.topic, client = %peer.remote(), why = %error, autoCreateTopicEnable = allowed,
+                    "send refused: create the topic with `mqadmin updateTopic -t {}`", header.topic,
+                );
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// Messages of a topic with several tags each say so in their flag.
+fn tag_bits(topic: &Topic) -> i32 {
+    if topic.filter_type == FilterType::MultiTag { sys_flag::MULTI_TAGS } else { 0 }
+}

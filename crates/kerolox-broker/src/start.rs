@@ -1,0 +1,171 @@
+//! Starting a broker, and stopping it so that nothing is left undone.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use kerolox_net::{ListenError, Listening, Outbound, Serving as Listener};
+use kerolox_store::disk::Disk;
+use kerolox_store::{OpenError, Store, StoreConfig, tables};
+use kerolox_wire::clock::Clock;
+use tokio::task::JoinSet;
+
+use crate::config::BrokerConfig;
+use crate::delay::DelayProgress;
+use crate::dispatch::Serving;
+use crate::group::Groups;
+use crate::node::{Arriving, Node, Parts};
+use crate::offset::Offsets;
+use crate::stats::Stats;
+use crate::topic::{TopicRules, Topics};
+
+/// Why a broker cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data directory cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// A port cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A table of the configuration folder cannot be read.
+    #[error("{file} cannot be read: {why}; move it away to start without it")]
+    Table {
+        /// Its path.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// A running broker.
+pub struct Handle {
+    node: Arc<Node>,
+    listeners: Vec<Listener>,
+    upkeep: JoinSet<()>,
+    local: SocketAddr,
+}
+
+/// Opens the data directory, listens, and begins to announce the broker.
+///
+/// # Errors
+/// When the directory, a table in it or a port cannot be used.
+pub async fn start(
+    config: BrokerConfig,
+    store: StoreConfig,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    outbound: Outbound,
+) -> Result<Handle, StartError> {
+    let main = Listening::bind(config.listen.clone())?;
+    let local = main.local_addr();
+    let fast = match config.fast_listen.clone() {
+        Some(listen) => Some(Listening::bind(listen)?),
+        None => None,
+    };
+    let store = Store::open(store, Arc::clone(&disk), Arc::clone(&clock))?;
+    let node = Arc::new(make_node(config, store, disk, clock, outbound, local)?);
+    node.store.start(Arc::new(Arriving(Arc::clone(&node))));
+    let service = Arc::new(Serving(Arc::clone(&node)));
+    let mut listeners = vec![main.serve(Arc::clone(&service) as _)];
+    listeners.extend(fast.map(|fast| fast.serve(service as _)));
+    let upkeep = node.start_upkeep();
+    Ok(Handle { node, listeners, upkeep, local })
+}
+
+fn make_node(
+    config: BrokerConfig,
+    store: Store,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    outbound: Outbound,
+    local: SocketAddr,
+) -> Result<Node, StartError> {
+    let topics = Topics::new(TopicRules {
+        cluster_name: config.cluster.clone(),
+        broker_name: config.name.clone(),
+        auto_create: config.live.auto_create_topic(),
+        default_queues: u32::try_from(config.live.default_topic_queues()).unwrap_or(8),
+        cluster_topic: config.cluster_topic,
+        broker_topic: config.broker_topic,
+        trace_topic: config.trace_topic.then(|| config.trace_topic_name.clone()),
+    });
+    let groups = Groups::new(config.live.auto_create_group());
+    let offsets = Offsets::new();
+    let table = |file: &Path, why: String| StartError::Table { file: file.display().to_string(), why };
+    let path = |name: &str| config.config_dir.join(name);
+    topics.load(disk.as_ref(), &path("topics.json")).map_err(|e| table(&path("topics.json"), e.to_string()))?;
+    groups
+        .load(disk.as_ref(), &path("subscriptionGroup.json"))
+        .map_err(|e| table(&path("subscriptionGroup.json"), e.to_string()))?;
+    offsets
+        .load(disk.as_ref(), &path("consumerOffset.json"))
+        .map_err(|e| table(&path("consumerOffset.json"), e.to_string()))?;
+    let delays = path("delayOffset.json");
+    let delay_offsets = tables::load(disk.as_ref(), &delays, DelayProgress::from_json)
+        .map_err(|e| table(&delays, e.to_string()))?
+        .unwrap_or_default();
+    let now_ms = clock.wall_ms();
+    let stats = Stats::new(&config.cluster, now_ms, clock.elapsed(), config.utc_offset_ms);
+    let store_host = SocketAddr::new(config.advertised, local.port());
+    Ok(Node::new(Parts {
+        config,
+        store,
+        disk,
+        clock,
+        topics,
+        groups,
+        offsets,
+        stats,
+        outbound,
+        store_host,
+        delay_offsets,
+    }))
+}
+
+impl Handle {
+    /// Address of the main listener.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Address that clients are told.
+    #[must_use]
+    pub fn advertised(&self) -> &str {
+        &self.node.address
+    }
+
+    /// Replaces the name servers, when their list is looked up over HTTP.
+    pub fn set_name_servers(&self, servers: Vec<String>) {
+        self.node.name_servers.store(Arc::new(servers));
+        self.node.announce.notify_one();
+    }
+
+    /// Announces the broker everywhere once, and returns where that failed with the reason.
+    pub async fn announce(&self) -> Vec<(String, String)> {
+        self.node.announce_all().await
+    }
+
+    /// Stops: takes the broker out of the name servers, finishes what has begun, writes everything, and returns.
+    pub async fn shutdown(mut self) {
+        self.upkeep.abort_all();
+        self.node.unregister().await;
+        for listener in self.listeners {
+            listener.shutdown().await;
+        }
+        let node = Arc::clone(&self.node);
+        let saved = tokio::task::spawn_blocking(move || {
+            node.save_all();
+            node.store.shutdown();
+        });
+        if let Err(error) = saved.await {
+            tracing::error!(%error, "the store did not shut down in order; the next start recovers it");
+        }
+    }
+}
+
+/// The list of name servers, replaced as a whole.
+pub(crate) type NameServers = ArcSwap<Vec<String>>;
