@@ -72,6 +72,16 @@ struct Slot {
 
 impl Slot {
     fn write(&self) -> io::Result<()> {
+        let begins_again = |first: &Unit| {
+            let log_end = self.queue.log_end();
+            self.first < self.queue.max() && log_end > 0 && first.log_offset >= log_end
+        };
+        if self.units.first().is_some_and(begins_again) {
+            // A newer record with a lower number: the topic was deleted and made again between the two. Only a recovery
+            // that makes queues anew comes by here.
+            tracing::warn!(topic = %self.queue.topic(), queue = %self.queue.id(), first = %self.first, "queue begins again");
+            self.queue.truncate(0)?;
+        }
         match self.queue.append(self.first, &self.units) {
             // Trying again would not help: the record's offset makes no sense in its queue.
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {

@@ -12,7 +12,8 @@
 //! | 3096 | 8 | log offset before which log and queues are durable and complete |
 //! | 3104 | 8 | log offset before which the index is complete |
 //! | 3112 | 8 | log offset of the newest record in the index |
-//! | 3120 | 4 | CRC-32 of the 48 bytes before |
+//! | 3120 | 8 | number of queues that have or had messages |
+//! | 3128 | 4 | CRC-32 of the 56 bytes before |
 
 use std::io;
 use std::path::Path;
@@ -22,7 +23,7 @@ use crate::disk::{Disk, OpenMode};
 
 /// Where the mark stands: in another sector than the checkpoint's fields.
 const MARK_AT: u64 = 3072;
-const MARK_SIZE: usize = 52;
+const MARK_SIZE: usize = 60;
 const MAGIC: u64 = u64::from_be_bytes(*b"KRLXMARK");
 
 const _: () = assert!(MARK_AT + MARK_SIZE as u64 <= CHECKPOINT_SIZE && MARK_AT % 512 + MARK_SIZE as u64 <= 512);
@@ -36,6 +37,8 @@ pub(crate) struct Mark {
     pub(crate) indexed: u64,
     /// The newest record in the index: tells a missing index from one that had nothing to hold.
     pub(crate) index_last: u64,
+    /// Queues that have or had messages: fewer at the next start means that somebody removed some to have them made anew.
+    pub(crate) queues: u64,
 }
 
 impl Mark {
@@ -54,7 +57,7 @@ impl Mark {
         };
         let whole = crc == crc32fast::hash(fields).to_be_bytes();
         let ours = field(1) == checkpoint.log_ms.cast_unsigned() && field(2) == checkpoint.queues_ms.cast_unsigned();
-        let mark = Self { complete: field(3), indexed: field(4), index_last: field(5) };
+        let mark = Self { complete: field(3), indexed: field(4), index_last: field(5), queues: field(6) };
         Ok((whole && ours && field(0) == MAGIC).then_some(mark))
     }
 
@@ -62,7 +65,7 @@ impl Mark {
     pub(crate) fn save(&self, disk: &dyn Disk, path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
         let (log_ms, queues_ms) = (checkpoint.log_ms.cast_unsigned(), checkpoint.queues_ms.cast_unsigned());
         let mut bytes = Vec::with_capacity(MARK_SIZE);
-        for field in [MAGIC, log_ms, queues_ms, self.complete, self.indexed, self.index_last] {
+        for field in [MAGIC, log_ms, queues_ms, self.complete, self.indexed, self.index_last, self.queues] {
             bytes.extend_from_slice(&field.to_be_bytes());
         }
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
@@ -85,7 +88,7 @@ mod tests {
         assert_eq!(Mark::load(&RealDisk, &path, &checkpoint).unwrap(), None);
         checkpoint.save(&RealDisk, &path).unwrap();
         assert_eq!(Mark::load(&RealDisk, &path, &checkpoint).unwrap(), None);
-        let mark = Mark { complete: 100, indexed: 90, index_last: 80 };
+        let mark = Mark { complete: 100, indexed: 90, index_last: 80, queues: 3 };
         mark.save(&RealDisk, &path, &checkpoint).unwrap();
         assert_eq!(Mark::load(&RealDisk, &path, &checkpoint).unwrap(), Some(mark));
         assert_eq!(Checkpoint::load(&RealDisk, &path).unwrap(), checkpoint, "the checkpoint itself is untouched");

@@ -64,6 +64,8 @@ struct Known {
     mark: Option<Mark>,
     /// Log end of the newest unit in any queue.
     queues_end: u64,
+    /// There are fewer queues than the mark tells of.
+    queues_lost: bool,
 }
 
 /// Opens log, queues and index and brings them into agreement.
@@ -91,8 +93,10 @@ pub(crate) fn recover(
     }
     let index = open_index(config, disk, clock, &paths, abnormal, &checkpoint)?;
     let queues_end = recover_queues(&queues, abnormal).map_err(OpenError::io(&paths.queues))?;
-    let mark = mark.filter(|mark| is_plausible(mark, &log, queues_end));
-    let known = Known { abnormal, checkpoint, mark, queues_end };
+    let mark = mark.filter(|mark| is_plausible(mark, &log));
+    let queues_found = queues.all().iter().filter(|queue| queue.max() > QueueOffset::ZERO).count() as u64;
+    let queues_lost = mark.is_some_and(|mark| mark.queues > queues_found);
+    let known = Known { abnormal, checkpoint, mark, queues_end, queues_lost };
 
     let begin = log.begin();
     let (walk_from, dispatch_from) = starts(&log, &queues, &known, config)?;
@@ -103,16 +107,18 @@ pub(crate) fn recover(
     let last_ms = if walked.last_ms == 0 { checkpoint.log_ms } else { walked.last_ms };
     log.set_end(walked.end, last_ms);
 
+    let dispatch_from = dispatch_from.clamp(begin, walked.end);
+    // After a crash a unit may be torn, or outlive the record it was made for: those that will be made again go first.
+    let trusted = if abnormal { dispatch_from } else { walked.end };
     for queue in queues.all() {
         let settle = || {
-            if queue.log_end() > walked.end {
-                queue.truncate(walked.end)?;
+            if queue.log_end() > trusted {
+                queue.truncate(trusted)?;
             }
             queue.correct_min(begin)
         };
         settle().map_err(OpenError::io(&paths.queues))?;
     }
-    let dispatch_from = dispatch_from.clamp(begin, walked.end);
     let index_from = index_start(index.as_ref(), &known, dispatch_from).max(begin);
     let dispatch = Dispatch::new(dispatch_from, index_from);
     let sources = Sources { log: &log, queues: &queues, index: index.as_ref(), delay_levels: &config.delay_levels };
@@ -163,19 +169,21 @@ fn recover_queues(queues: &Queues, abnormal: bool) -> io::Result<u64> {
     Ok(end)
 }
 
-/// A mark must lie in the log that is there. Without any queue it is void too: somebody removed them to have them made
-/// anew.
-fn is_plausible(mark: &Mark, log: &CommitLog, queues_end: u64) -> bool {
+/// A mark must lie in the log that is there.
+fn is_plausible(mark: &Mark, log: &CommitLog) -> bool {
     let list = log.segments().list();
     let (Some(first), Some(last)) = (list.first(), list.last()) else { return false };
-    let lies_within = mark.complete >= first.base() && mark.complete <= last.end();
-    lies_within && (queues_end > 0 || mark.complete == first.base())
+    mark.complete >= first.base() && mark.complete <= last.end()
 }
 
 /// Where to begin walking the log, and where to begin dispatching it.
 fn starts(log: &CommitLog, queues: &Queues, known: &Known, config: &StoreConfig) -> Result<(u64, u64), OpenError> {
     let begin = log.begin();
     if let Some(mark) = known.mark {
+        if known.queues_lost {
+            tracing::warn!("queues are missing: all queues are made anew from the log");
+            return Ok((mark.complete, begin));
+        }
         return Ok((mark.complete, mark.complete));
     }
     let list = log.segments().list();

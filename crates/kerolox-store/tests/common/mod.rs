@@ -89,8 +89,8 @@ pub fn bodies(store: &Store, name: &str, queue_id: u32) -> Vec<Vec<u8>> {
         let mut offset = result.next.get() - result.count as u64;
         while !rest.is_empty() {
             let record = Record::parse(rest, BodyCheck::Crc).unwrap();
-            assert_eq!(record.queue_offset().get(), offset, "queue offsets are dense");
-            assert_eq!(record.topic(), topic.as_str());
+            assert_eq!(record.queue_offset().get(), offset, "queue offsets of {name}/{queue_id} are dense");
+            assert_eq!(record.topic(), name);
             found.push(record.body().to_vec());
             offset += 1;
             rest = &rest[record.bytes().len()..];
