@@ -1,0 +1,203 @@
+//! Commands about consumer groups and their offsets.
+
+use std::fmt::Display;
+
+use kerolox_client::{MessageQueue, Reset, Rollback};
+use kerolox_wire::body::SubscriptionGroupConfig;
+use kerolox_wire::frame::Language;
+use kerolox_wire::names::{GroupName, TopicName};
+
+use super::command::{Command, Target, flag, may, must};
+use super::failure::Failure;
+use super::options::Given;
+use super::output::{Column, left, row, titles};
+use super::session::Session;
+use super::{name, text, time, topic};
+
+pub(super) const UPDATE_SUB_GROUP: Command = Command {
+    name: "updateSubGroup",
+    about: "Create a consumer group or change its settings",
+    options: &[
+        may('b', "brokerAddr", "on this broker only"),
+        may('c', "clusterName", "on all masters of this cluster"),
+        must('g', "groupName", "group name"),
+        may('s', "consumeEnable", "false: the group may not consume"),
+        may('m', "consumeFromMinEnable", "true: a new member may begin at the first message"),
+        may('d', "consumeBroadcastEnable", "true: broadcasting is allowed"),
+        may('q', "retryQueueNums", "queues of the retry topic, 1 if not given"),
+        may('r', "retryMaxTimes", "tries before a message goes to the dead letters, 16 if not given"),
+        may('i', "brokerId", "id of the broker to read from, 0 if not given"),
+        may('w', "whichBrokerWhenConsumeSlowly", "id to read from while behind, 1 if not given"),
+        may('a', "notifyConsumerIdsChanged", "false: do not tell members when the group changes"),
+    ],
+    target: Target::Either,
+    example: "-c DefaultCluster -g billing -r 5",
+    run: |s, g| Box::pin(update_sub_group(s, g)),
+};
+
+pub(super) const DELETE_SUB_GROUP: Command = Command {
+    name: "deleteSubGroup",
+    about: "Delete a consumer group, with -c also its retry and dead letter topics",
+    options: &[
+        may('b', "brokerAddr", "on this broker only"),
+        may('c', "clusterName", "on all masters of this cluster"),
+        must('g', "groupName", "group name"),
+    ],
+    target: Target::Either,
+    example: "-c DefaultCluster -g billing",
+    run: |s, g| Box::pin(delete_sub_group(s, g)),
+};
+
+pub(super) const CLONE_GROUP_OFFSET: Command = Command {
+    name: "cloneGroupOffset",
+    about: "Set a group to where another group stands",
+    options: &[
+        must('s', "srcGroup", "group to copy from"),
+        must('d', "destGroup", "group to copy to"),
+        must('t', "topic", "topic name"),
+        may('o', "offline", "accepted for compatibility, without effect"),
+    ],
+    target: Target::Free,
+    example: "-s billing -d billing-v2 -t orders",
+    run: |s, g| Box::pin(clone_group_offset(s, g)),
+};
+
+pub(super) const RESET_OFFSET_BY_TIME: Command = Command {
+    name: "resetOffsetByTime",
+    about: "Set a group to a store time, without restarting its consumers",
+    options: &[
+        must('g', "group", "group name"),
+        must('t', "topic", "topic name"),
+        must('s', "timestamp", "now, -1 for the end, milliseconds, or yyyy-MM-dd#HH:mm:ss:SSS"),
+        may('f', "force", "false: only go back, never forward"),
+        flag('c', "cplus", "for C++ consumers"),
+    ],
+    target: Target::Free,
+    example: "-g billing -t orders -s 2026-11-25#08:00:00:000",
+    run: |s, g| Box::pin(reset_offset_by_time(s, g)),
+};
+
+async fn update_sub_group(s: &Session, given: &Given) -> Result<(), Failure> {
+    let defaults = SubscriptionGroupConfig::default();
+    let group = SubscriptionGroupConfig {
+        group_name: given.required('g')?.to_owned(),
+        consume_enable: given.truth('s').unwrap_or(defaults.consume_enable),
+        // The tool's own defaults, other than the broker's: what is not asked for is switched off.
+        consume_from_min_enable: given.truth('m').unwrap_or(false),
+        consume_broadcast_enable: given.truth('d').unwrap_or(false),
+        retry_queue_nums: given.maybe('q')?.unwrap_or(defaults.retry_queue_nums),
+        retry_max_times: given.maybe('r')?.unwrap_or(defaults.retry_max_times),
+        broker_id: given.maybe('i')?.unwrap_or(defaults.broker_id),
+        which_broker_when_consume_slowly: given.maybe('w')?.unwrap_or(defaults.which_broker_when_consume_slowly),
+        notify_consumer_ids_changed_enable: given.truth('a').unwrap_or(defaults.notify_consumer_ids_changed_enable),
+        ..defaults
+    };
+    for address in s.masters(given).await? {
+        s.client.put_group(&address, &group).await?;
+        s.out.line(format_args!("create subscription group to {address} success."));
+    }
+    s.out.line(text::group_config(&group));
+    Ok(())
+}
+
+async fn delete_sub_group(s: &Session, given: &Given) -> Result<(), Failure> {
+    let group: GroupName = name(given, 'g', GroupName::parse)?;
+    if let Some(address) = given.get('b') {
+        s.client.delete_group(address, &group).await?;
+        s.out.line(format_args!("delete subscription group [{group}] from broker [{address}] success."));
+        return Ok(());
+    }
+    let cluster = given.required('c')?;
+    for address in s.masters(given).await? {
+        s.client.delete_group(&address, &group).await?;
+        s.out.line(format_args!(
+            "delete subscription group [{group}] from broker [{address}] in cluster [{cluster}] success."
+        ));
+    }
+    for own in [TopicName::retry_of(&group), TopicName::dlq_of(&group)] {
+        let own = own.map_err(|why| Failure::failed(why.to_string()))?;
+        topic::delete_everywhere(s, cluster, &own).await?;
+    }
+    Ok(())
+}
+
+async fn clone_group_offset(s: &Session, given: &Given) -> Result<(), Failure> {
+    let from: GroupName = name(given, 's', GroupName::parse)?;
+    let to: GroupName = name(given, 'd', GroupName::parse)?;
+    let topic: TopicName = name(given, 't', TopicName::parse)?;
+    let progress = s.client.progress(&from, Some(&topic)).await?;
+    for (queue, at) in &progress.queues {
+        let address = s.client.broker_of_topic(topic.as_str(), &queue.broker_name).await?;
+        if at.consumer_offset >= 0 {
+            s.client.put_offset(&address, &to, queue, at.consumer_offset).await?;
+        }
+    }
+    s.out.line(format_args!("clone group offset success. srcGroup[{from}], destGroup=[{to}], topic[{topic}]"));
+    Ok(())
+}
+
+const TOLD_COLUMNS: &[Column] = &[left("#brokerName", 40), left("#queueId", 40), left("#offset", 40)];
+
+const STORED_COLUMNS: &[Column] = &[
+    left("#brokerName", 20),
+    left("#queueId", 20),
+    left("#brokerOffset", 20),
+    left("#consumerOffset", 20),
+    left("#timestampOffset", 20),
+    left("#rollbackOffset", 20),
+];
+
+async fn reset_offset_by_time(s: &Session, given: &Given) -> Result<(), Failure> {
+    let group: GroupName = name(given, 'g', GroupName::parse)?;
+    let topic: TopicName = name(given, 't', TopicName::parse)?;
+    let typed = given.required('s')?;
+    let timestamp = if typed == "now" { s.now_ms() } else { time::parse(typed)? };
+    let force = given.truth('f').unwrap_or(true);
+    let language = if given.flag('c') { Language::CPP } else { Language::JAVA };
+    let reset = s.client.reset_offset(&group, &topic, timestamp, force, language).await?;
+    let what = match &reset {
+        Reset::Told(_) => format!("group[{group}]"),
+        Reset::Stored(_) => format!("consumerGroup[{group}]"),
+    };
+    s.out.line(format_args!(
+        "rollback consumer offset by specified {what}, topic[{topic}], force[{force}], timestamp(string)[{typed}], \
+         timestamp(long)[{timestamp}]"
+    ));
+    match reset {
+        Reset::Told(places) => {
+            s.out.line(titles(TOLD_COLUMNS));
+            for (queue, offset) in places {
+                s.out.line(told_row(&queue, offset));
+            }
+        }
+        Reset::Stored(rollbacks) => {
+            s.out.line(titles(STORED_COLUMNS));
+            for rollback in rollbacks {
+                s.out.line(stored_row(&rollback));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn told_row(queue: &MessageQueue, offset: i64) -> String {
+    row(TOLD_COLUMNS, &[&cut32(&queue.broker_name), &queue.queue_id, &offset])
+}
+
+fn stored_row(rollback: &Rollback) -> String {
+    let broker_name = cut32(&rollback.queue.broker_name);
+    let values: [&dyn Display; 6] = [
+        &broker_name,
+        &rollback.queue.queue_id,
+        &rollback.broker_offset,
+        &rollback.consumer_offset,
+        &rollback.timestamp_offset,
+        &rollback.rollback_offset,
+    ];
+    row(STORED_COLUMNS, &values)
+}
+
+/// Names are cut at 32 characters here, though the columns are of other widths.
+fn cut32(name: &str) -> String {
+    name.chars().take(32).collect()
+}

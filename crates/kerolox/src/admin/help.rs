@@ -1,0 +1,91 @@
+//! The list of commands and the page of one command, both from the command table.
+
+use std::fmt::Write as _;
+
+use super::command::{COMMANDS, Command, Kind, Opt, Target};
+
+/// What plain `mqadmin` prints.
+pub(super) fn list() -> String {
+    let mut page = "The most commonly used mqadmin commands are:\n".to_owned();
+    for command in COMMANDS {
+        let _ = writeln!(page, "   {:<20} {}", command.name, command.about);
+    }
+    page.push_str("\nSee 'mqadmin help <command>' for more information on a specific command.\n");
+    page
+}
+
+/// What `mqadmin help CMD` and `mqadmin CMD -h` print.
+pub(super) fn page(command: &Command) -> String {
+    let mut page = format!("usage: mqadmin {}{}\n\n{}\n\noptions:\n", command.name, synopsis(command), command.about);
+    let width = command.all_options().map(|o| left_side(o).len()).max().unwrap_or(0);
+    for option in command.all_options() {
+        let note = if option.kind == Kind::Required { " (required)" } else { "" };
+        let _ = writeln!(page, "  {:<width$}  {}{note}", left_side(option), option.about);
+    }
+    let gap = if command.example.is_empty() { "" } else { " " };
+    let _ = writeln!(page, "\nexample:\n  mqadmin {} -n 127.0.0.1:9876{gap}{}", command.name, command.example);
+    page
+}
+
+fn left_side(option: &Opt) -> String {
+    let value = if option.kind == Kind::Flag { "" } else { " <value>" };
+    format!("-{}, --{}{value}", option.letter, option.long)
+}
+
+fn synopsis(command: &Command) -> String {
+    let mut line = match command.target {
+        Target::OneOf | Target::Either => " (-b <brokerAddr> | -c <clusterName>)".to_owned(),
+        Target::Free => String::new(),
+    };
+    for option in command.options {
+        if command.target != Target::Free && matches!(option.letter, 'b' | 'c') {
+            continue;
+        }
+        let _ = match option.kind {
+            Kind::Required => write!(line, " -{} <{}>", option.letter, option.long),
+            Kind::Optional => write!(line, " [-{} <{}>]", option.letter, option.long),
+            Kind::Flag => write!(line, " [-{}]", option.letter),
+        };
+    }
+    line.push_str(" [-n <namesrvAddr>]");
+    line
+}
+
+/// The words of an example, with single quotes around those that hold blanks.
+#[cfg(test)]
+pub(super) fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (i, part) in line.split('\'').enumerate() {
+        if i % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            words.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_has_the_lines_that_scripts_look_for() {
+        let list = list();
+        assert!(list.starts_with("The most commonly used mqadmin commands are:\n   updateTopic          "), "{list}");
+        assert!(list.ends_with("\n\nSee 'mqadmin help <command>' for more information on a specific command.\n"));
+        assert_eq!(list.lines().count(), COMMANDS.len() + 3);
+    }
+
+    #[test]
+    fn a_page_names_every_option_and_gives_an_example() {
+        for command in COMMANDS {
+            let page = page(command);
+            for option in command.all_options() {
+                assert!(page.contains(&format!("  -{}, --{}", option.letter, option.long)), "{page}");
+            }
+            assert!(page.contains(&format!("\nexample:\n  mqadmin {} -n ", command.name)), "{page}");
+            assert!(page.lines().all(|line| line.len() <= 200), "{page}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The admin tool: `kerolox admin COMMAND …`, which RocketMQ users know as `mqadmin`.
+//!
+//! Names, options, columns and success texts are those that scripts rely on. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod broker;
+mod cluster;
+mod command;
+mod connection;
+mod failure;
+mod group;
+mod help;
+mod message;
+mod namesrv;
+mod options;
+mod output;
+mod print;
+mod progress;
+mod queue;
+mod send;
+mod session;
+mod stats;
+mod status;
+mod text;
+mod time;
+mod topic;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use kerolox_client::{Client, split_addresses};
+use kerolox_net::{Outbound, OutboundConfig};
+use kerolox_wire::names::NameError;
+
+use self::command::Command;
+use self::failure::Failure;
+use self::options::Given;
+use self::output::Out;
+use self::session::Session;
+use crate::clock::SystemClock;
+
+/// Runs the admin tool with the words after `admin`.
+pub fn run(args: Vec<String>) -> ExitCode {
+    let out = Out::new(std::io::stdout());
+    let mut words = args.into_iter();
+    let Some(first) = words.next() else {
+        out.line(help::list());
+        return ExitCode::SUCCESS;
+    };
+    let rest: Vec<String> = words.collect();
+    let asks_help = matches!(first.as_str(), "help" | "-h" | "--help");
+    if asks_help && rest.is_empty() {
+        out.line(help::list());
+        return ExitCode::SUCCESS;
+    }
+    let name = if asks_help { &rest[0] } else { &first };
+    let Some(command) = command::find(name) else {
+        out.line(format_args!("The sub command {name} not exist."));
+        return ExitCode::from(2);
+    };
+    if asks_help {
+        out.line(help::page(command));
+        return ExitCode::SUCCESS;
+    }
+    match run_command(command, &rest, out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("mqadmin {}: {why}", command.name);
+            if matches!(why, Failure::Usage(_)) {
+                eprintln!("See 'mqadmin help {}'.", command.name);
+            }
+            why.exit_code()
+        }
+    }
+}
+
+fn run_command(command: &Command, args: &[String], out: Out) -> Result<(), Failure> {
+    let given = Given::parse(command, args)?;
+    if given.flag('h') {
+        out.line(help::page(command));
+        return Ok(());
+    }
+    let environment = std::env::var("NAMESRV_ADDR").ok();
+    let servers = split_addresses(given.get('n').or(environment.as_deref()).unwrap_or_default());
+    if servers.is_empty() {
+        let why = "no name server: give -n host:port, or set NAMESRV_ADDR";
+        return Err(Failure::Usage(why.to_owned()));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|why| Failure::failed(format!("cannot start: {why}")))?;
+    runtime.block_on(async {
+        let clock = Arc::new(SystemClock::new());
+        let client = Client::new(servers, Outbound::new(OutboundConfig::default()), clock.clone());
+        let session = Session { client, out, clock };
+        (command.run)(&session, &given).await
+    })
+}
+
+/// The name that an option holds, checked.
+fn name<T>(given: &Given, letter: char, parse: impl Fn(&str) -> Result<T, NameError>) -> Result<T, Failure> {
+    parse(given.required(letter)?).map_err(|why| Failure::Usage(format!("Option -{letter}: {why}")))
+}

@@ -1,0 +1,146 @@
+//! How far groups have come.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use kerolox_client::{GroupProgress, MessageQueue};
+use kerolox_wire::body::{ConsumeType, ConsumerConnection};
+use kerolox_wire::names::GroupName;
+
+use super::command::{Command, Target, may};
+use super::failure::Failure;
+use super::options::Given;
+use super::output::{Column, left, row, titles};
+use super::session::Session;
+use super::topic::group_of_retry;
+use super::{name, text, time};
+
+pub(super) const CONSUMER_PROGRESS: Command = Command {
+    name: "consumerProgress",
+    about: "Show how far a group has come in each queue, or all groups in one line each",
+    options: &[
+        may('g', "groupName", "consumer group; all if not given"),
+        may('s', "showClientIP", "true: show which client has each queue"),
+    ],
+    target: Target::Free,
+    example: "-g billing",
+    run: |s, g| Box::pin(consumer_progress(s, g)),
+};
+
+const QUEUE_COLUMNS: &[Column] = &[
+    left("#Topic", 32).cut(),
+    left("#Broker Name", 32).cut(),
+    left("#QID", 4),
+    left("#Broker Offset", 20),
+    left("#Consumer Offset", 20),
+    left("#Client IP", 20),
+    left("#Diff", 20).gap(1),
+    left("#LastTime", 0),
+];
+
+const GROUP_COLUMNS: &[Column] = &[
+    left("#Group", 32).cut(),
+    left("#Count", 6),
+    left("#Version", 24),
+    left("#Type", 5).gap(1),
+    left("#Model", 14),
+    left("#TPS", 7),
+    left("#Diff Total", 0),
+];
+
+async fn consumer_progress(s: &Session, given: &Given) -> Result<(), Failure> {
+    if given.flag('g') {
+        let group: GroupName = name(given, 'g', GroupName::parse)?;
+        return one_group(s, &group, given.truth('s') == Some(true)).await;
+    }
+    s.out.line(titles(GROUP_COLUMNS));
+    for topic in s.client.topic_names().await? {
+        let Some(group) = group_of_retry(&topic) else { continue };
+        // A group that never consumed, or that nobody is connected for, is a line too.
+        let progress = s.client.progress(&group, None).await.unwrap_or_default();
+        let connection = s.client.consumer_connection(&group).await.ok();
+        s.out.line(group_row(&group, &progress, connection.as_ref()));
+        if s.out.is_closed() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn one_group(s: &Session, group: &GroupName, show_clients: bool) -> Result<(), Failure> {
+    let progress = s.client.progress(group, None).await?;
+    let clients = if show_clients { clients_of_queues(s, group).await } else { BTreeMap::new() };
+    s.out.line(titles(QUEUE_COLUMNS));
+    for (queue, at) in &progress.queues {
+        let diff = at.broker_offset - at.consumer_offset;
+        let last = if at.last_timestamp == 0 { "N/A".to_owned() } else { time::to_seconds(at.last_timestamp) };
+        let client = clients.get(queue).map_or("N/A", String::as_str);
+        let values: [&dyn Display; 8] = [
+            &queue.topic,
+            &queue.broker_name,
+            &queue.queue_id,
+            &at.broker_offset,
+            &at.consumer_offset,
+            &client,
+            &diff,
+            &last,
+        ];
+        s.out.line(row(QUEUE_COLUMNS, &values));
+    }
+    s.out.line("");
+    s.out.line(format_args!("Consume TPS: {:.2}", progress.tps));
+    s.out.line(format_args!("Diff Total: {}", progress.lag()));
+    Ok(())
+}
+
+/// Which client has which queue, as far as clients say.
+async fn clients_of_queues(s: &Session, group: &GroupName) -> BTreeMap<MessageQueue, String> {
+    let mut clients = BTreeMap::new();
+    let Ok(connection) = s.client.consumer_connection(group).await else { return clients };
+    for client in connection.connection_set {
+        let Ok(info) = s.client.consumer_running_info(group, &client.client_id, false).await else { continue };
+        let ip = client.client_id.split('@').next().unwrap_or_default();
+        clients.extend(info.mq_table.0.into_iter().map(|(queue, _)| (queue, ip.to_owned())));
+    }
+    clients
+}
+
+fn group_row(group: &GroupName, progress: &GroupProgress, connection: Option<&ConsumerConnection>) -> String {
+    let count = connection.map_or(0, |c| c.connection_set.len());
+    let (mut version, mut kind, mut model) = ("OFFLINE".to_owned(), "", "");
+    if let Some(connection) = connection.filter(|_| count > 0) {
+        let least = connection.connection_set.iter().map(|c| c.version).min().unwrap_or(0);
+        version = text::version(least);
+        (kind, model) = match connection.consume_type {
+            ConsumeType::Actively => ("PULL", ""),
+            _ => ("PUSH", connection.message_model.name().unwrap_or("")),
+        };
+    }
+    // Whole messages per second.
+    let tps = progress.tps.trunc();
+    row(GROUP_COLUMNS, &[group, &count, &version, &kind, &model, &tps, &progress.lag()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kerolox_wire::body::{Connection, MessageModel};
+
+    #[test]
+    fn a_group_is_one_line() {
+        let group = GroupName::parse("billing").unwrap();
+        let progress = GroupProgress { tps: 2.7, queues: Vec::new() };
+        let offline = group_row(&group, &progress, None);
+        assert_eq!(offline, format!("{:<32}  0       {:<24} {:5}  {:14}  2        0", "billing", "OFFLINE", "", ""));
+        let member = Connection { version: 355, ..Connection::default() };
+        let connection = ConsumerConnection {
+            connection_set: vec![member],
+            consume_type: ConsumeType::Passively,
+            message_model: MessageModel::Clustering,
+            ..ConsumerConnection::default()
+        };
+        let online = group_row(&group, &progress, Some(&connection));
+        assert!(online.contains("  1       V4_7_1 "), "{online}");
+        assert!(online.contains(" PUSH   CLUSTERING      2        0"), "{online}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Commands about queues: what is in them, and how they are shared.
+
+use std::collections::BTreeMap;
+
+use kerolox_client::MessageQueue;
+use kerolox_client::allocate::evenly;
+use kerolox_client::route::{master_of, readable_queues};
+use kerolox_wire::body::{ConsumeQueueUnit, Style, to_json, to_json_pretty};
+use kerolox_wire::command::admin::QueryConsumeQueue;
+use kerolox_wire::names::{GroupName, TopicName};
+use serde::Serialize;
+
+use super::command::{Command, Target, may, must};
+use super::failure::Failure;
+use super::name;
+use super::options::Given;
+use super::session::Session;
+use super::text::or_null;
+
+pub(super) const ALLOCATE_MQ: Command = Command {
+    name: "allocateMQ",
+    about: "Show how clients would share the queues of a topic",
+    options: &[must('t', "topic", "topic name"), must('i', "ipList", "client addresses, with commas")],
+    target: Target::Free,
+    example: "-t orders -i 10.0.0.1,10.0.0.2",
+    run: |s, g| Box::pin(allocate_mq(s, g)),
+};
+
+pub(super) const QUERY_CQ: Command = Command {
+    name: "queryCq",
+    about: "Show the units of a queue as they are stored",
+    options: &[
+        must('t', "topic", "topic name"),
+        must('q', "queue", "queue"),
+        must('i', "index", "first unit"),
+        may('c', "count", "how many, 10 if not given"),
+        may('b', "broker", "broker address; the topic's first if not given"),
+        may('g', "consumer", "apply the subscription of this group"),
+    ],
+    target: Target::Free,
+    example: "-t orders -q 0 -i 0 -c 5 -b 127.0.0.1:10911",
+    run: |s, g| Box::pin(query_cq(s, g)),
+};
+
+/// Units shown unless told otherwise.
+const UNITS: i32 = 10;
+const RULE: &str = "======================================";
+
+#[derive(Serialize)]
+struct Shares<'a> {
+    result: BTreeMap<&'a str, &'a [MessageQueue]>,
+}
+
+async fn allocate_mq(s: &Session, given: &Given) -> Result<(), Failure> {
+    let topic = given.required('t')?;
+    let route = s.client.route(topic).await?;
+    let queues = readable_queues(topic, &route);
+    let clients: Vec<&str> = given.required('i')?.split(',').map(str::trim).filter(|c| !c.is_empty()).collect();
+    s.out.line(shares(&queues, &clients));
+    Ok(())
+}
+
+fn shares(queues: &[MessageQueue], clients: &[&str]) -> String {
+    let share = |(i, &client)| (client, evenly(queues, clients.len(), i));
+    let shares = Shares { result: clients.iter().enumerate().map(share).collect() };
+    String::from_utf8_lossy(&to_json(&shares, Style::Fastjson)).into_owned()
+}
+
+async fn query_cq(s: &Session, given: &Given) -> Result<(), Failure> {
+    let topic: TopicName = name(given, 't', TopicName::parse)?;
+    let group = if given.flag('g') { Some(name(given, 'g', GroupName::parse)?) } else { None };
+    let broker = match given.get('b').filter(|address| !address.is_empty()) {
+        Some(address) => address.to_owned(),
+        None => {
+            let route = s.client.route(topic.as_str()).await?;
+            let master = route.broker_datas.iter().find_map(master_of);
+            master.ok_or_else(|| Failure::failed("No topic route data!"))?.to_owned()
+        }
+    };
+    let request = QueryConsumeQueue {
+        topic,
+        queue_id: given.parsed('q')?,
+        index: given.parsed('i')?,
+        count: given.maybe('c')?.unwrap_or(UNITS),
+        consumer_group: group,
+    };
+    let units = s.client.queue_units(&broker, &request).await?;
+    if let Some(subscription) = &units.subscription_data {
+        s.out.line(format_args!("Subscription data: \n{}\n{RULE}", to_json_pretty(subscription)));
+    }
+    if let Some(filter) = &units.filter_data {
+        s.out.line(format_args!("Filter data: \n{filter}\n{RULE}"));
+    }
+    s.out.line(format_args!("Queue data: \nmax: {}, min: {}\n{RULE}", units.max_queue_index, units.min_queue_index));
+    for (index, unit) in (request.index..).zip(&units.queue_data) {
+        s.out.line(format_args!("idx: {index}\n{}\n{RULE}", unit_text(unit)));
+    }
+    Ok(())
+}
+
+fn unit_text(unit: &ConsumeQueueUnit) -> String {
+    format!(
+        "ConsumeQueueData{{physicOffset={}, physicSize={}, tagsCode={}, extendDataJson='{}', bitMap='{}', eval={}, \
+         msg='{}'}}",
+        unit.physic_offset,
+        unit.physic_size,
+        unit.tags_code,
+        or_null(unit.extend_data_json.as_deref()),
+        or_null(unit.bit_map.as_deref()),
+        unit.eval,
+        or_null(unit.msg.as_deref())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_one_line_of_json() {
+        let queue = |queue_id| MessageQueue { topic: "T".to_owned(), broker_name: "b".to_owned(), queue_id };
+        let text = shares(&[queue(0), queue(1), queue(2)], &["10.0.0.1", "10.0.0.2"]);
+        let unit = |id| format!("{{\"brokerName\":\"b\",\"queueId\":{id},\"topic\":\"T\"}}");
+        let expected = format!("{{\"result\":{{\"10.0.0.1\":[{},{}],\"10.0.0.2\":[{}]}}}}", unit(0), unit(1), unit(2));
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_unit_prints_what_is_absent_as_null() {
+        let unit = ConsumeQueueUnit { physic_size: 215, tags_code: 2_598_919, ..ConsumeQueueUnit::default() };
+        assert_eq!(
+            unit_text(&unit),
+            "ConsumeQueueData{physicOffset=0, physicSize=215, tagsCode=2598919, extendDataJson='null', \
+             bitMap='null', eval=false, msg='null'}"
+        );
+    }
+}

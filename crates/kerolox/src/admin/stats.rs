@@ -1,0 +1,191 @@
+//! Rates and lags over many topics and groups.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use kerolox_client::route::master_of;
+use kerolox_client::{ClientError, GROUP_GET_NUMS, TOPIC_PUT_NUMS};
+use kerolox_wire::body::{BrokerStatsData, ConsumeStats};
+use kerolox_wire::names::{GroupName, TopicName};
+
+use super::command::{Command, Target, flag, may, must};
+use super::failure::Failure;
+use super::options::Given;
+use super::output::{Column, left, right, row, titles};
+use super::session::Session;
+use super::time;
+use super::topic::is_groups_own;
+
+/// How long the lag of all groups may take to come.
+const CONSUME_STATS_TIMEOUT_MS: u64 = 50_000;
+
+pub(super) const BROKER_CONSUME_STATS: Command = Command {
+    name: "brokerConsumeStats",
+    about: "Show the lag of all groups on a broker",
+    options: &[
+        must('b', "brokerAddr", "broker to ask"),
+        may('t', "timeoutMillis", "how long to wait, 50000 if not given"),
+        may('l', "level", "only queues with at least this lag"),
+        may('o', "order", "true: only ordered topics"),
+    ],
+    target: Target::Free,
+    example: "-b 127.0.0.1:10911 -l 100",
+    run: |s, g| Box::pin(broker_consume_stats(s, g)),
+};
+
+pub(super) const STATS_ALL: Command = Command {
+    name: "statsAll",
+    about: "Show rates and lag of each topic and its groups",
+    options: &[flag('a', "activeTopic", "only topics with messages today"), may('t', "topic", "only this topic")],
+    target: Target::Free,
+    example: "-t orders",
+    run: |s, g| Box::pin(stats_all(s, g)),
+};
+
+const LAG_COLUMNS: &[Column] = &[
+    left("#Topic", 32).cut(),
+    left("#Group", 32),
+    left("#Broker Name", 32).cut(),
+    left("#QID", 4),
+    left("#Broker Offset", 20),
+    left("#Consumer Offset", 20),
+    left("#Diff", 20),
+    left("#LastTime", 0),
+];
+
+async fn broker_consume_stats(s: &Session, given: &Given) -> Result<(), Failure> {
+    let ordered = given.truth('o').unwrap_or(false);
+    let timeout = Duration::from_millis(given.maybe('t')?.unwrap_or(CONSUME_STATS_TIMEOUT_MS));
+    let least: i64 = given.maybe('l')?.unwrap_or(0);
+    let stats = s.client.broker_consume_stats(given.required('b')?, ordered, timeout).await?;
+    s.out.line(titles(LAG_COLUMNS));
+    for (group, parts) in stats.consume_stats_list.iter().flatten() {
+        for part in parts {
+            show_lag(s, group, part, least);
+        }
+    }
+    s.out.line(format_args!("\nDiff Total: {}", stats.total_diff));
+    Ok(())
+}
+
+fn show_lag(s: &Session, group: &str, stats: &ConsumeStats, least: i64) {
+    let mut queues: Vec<_> = stats.offset_table.iter().collect();
+    queues.sort_by(|a, b| a.0.cmp(&b.0));
+    for (queue, at) in queues {
+        let diff = at.broker_offset - at.consumer_offset;
+        // A queue from which nothing was consumed yet has no time.
+        if diff < least || at.last_timestamp <= 0 {
+            continue;
+        }
+        let last = time::to_seconds(at.last_timestamp);
+        let values: [&dyn Display; 8] = [
+            &queue.topic,
+            &group,
+            &queue.broker_name,
+            &queue.queue_id,
+            &at.broker_offset,
+            &at.consumer_offset,
+            &diff,
+            &last,
+        ];
+        s.out.line(row(LAG_COLUMNS, &values));
+    }
+}
+
+const ALL_COLUMNS: &[Column] = &[
+    left("#Topic", 32).cut(),
+    left("#Consumer Group", 32).cut(),
+    right("#Accumulation", 12),
+    right("#InTPS", 11),
+    right("#OutTPS", 11),
+    right("#InMsg24Hour", 14),
+    right("#OutMsg24Hour", 14),
+];
+
+/// Messages per second now, and in the last 24 hours.
+#[derive(Clone, Copy, Default)]
+struct Rate {
+    tps: f64,
+    day: i64,
+}
+
+async fn stats_all(s: &Session, given: &Given) -> Result<(), Failure> {
+    let topics = s.client.topic_names().await?;
+    s.out.line(titles(ALL_COLUMNS));
+    let wanted = given.get('t').filter(|topic| !topic.is_empty());
+    for topic in topics.iter().filter(|topic| !is_groups_own(topic)) {
+        if wanted.is_none_or(|wanted| wanted == topic) {
+            // Topics that no broker serves now are passed over, unless one was asked for by name.
+            match topic_rows(s, topic, given.flag('a')).await {
+                Err(why) if wanted.is_some() => return Err(why.into()),
+                _ => {}
+            }
+        }
+        if s.out.is_closed() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn topic_rows(s: &Session, topic_name: &str, active_only: bool) -> Result<(), ClientError> {
+    let topic = TopicName::parse(topic_name)?;
+    let route = s.client.route(topic_name).await?;
+    let masters: Vec<&str> = route.broker_datas.iter().filter_map(master_of).collect();
+    let groups = s.client.groups_of_topic(&topic).await?;
+    let sent = rate(s, &masters, TOPIC_PUT_NUMS, topic_name).await;
+    if groups.is_empty() && (!active_only || sent.day > 0) {
+        let in_tps = format!("{:.2}", sent.tps);
+        let values: [&dyn Display; 7] = [&topic, &"", &0, &in_tps, &"", &sent.day, &"NO_CONSUMER"];
+        s.out.line(row(ALL_COLUMNS, &values));
+    }
+    for group in groups {
+        let read = rate(s, &masters, GROUP_GET_NUMS, &format!("{topic}@{group}")).await;
+        if active_only && sent.day == 0 && read.day == 0 {
+            continue;
+        }
+        let lag = match GroupName::parse(&group) {
+            Ok(group) => s.client.progress(&group, Some(&topic)).await.map_or(0, |progress| progress.lag().max(0)),
+            Err(_) => 0,
+        };
+        let (in_tps, out_tps) = (format!("{:.2}", sent.tps), format!("{:.2}", read.tps));
+        let values: [&dyn Display; 7] = [&topic, &group, &lag, &in_tps, &out_tps, &sent.day, &read.day];
+        s.out.line(row(ALL_COLUMNS, &values));
+    }
+    Ok(())
+}
+
+/// A statistic over several brokers; one that a broker does not have counts as nothing.
+async fn rate(s: &Session, masters: &[&str], name: &str, key: &str) -> Rate {
+    let mut whole = Rate::default();
+    for master in masters {
+        if let Ok(stats) = s.client.stats(master, name, key).await {
+            whole.tps += stats.stats_minute.tps;
+            whole.day += day_sum(&stats);
+        }
+    }
+    whole
+}
+
+/// The widest window that has counted anything yet.
+fn day_sum(stats: &BrokerStatsData) -> i64 {
+    let sums = [stats.stats_day.sum, stats.stats_hour.sum, stats.stats_minute.sum];
+    sums.into_iter().find(|sum| *sum != 0).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_widest_window_with_a_sum_counts() {
+        let mut stats = BrokerStatsData::default();
+        assert_eq!(day_sum(&stats), 0);
+        stats.stats_minute.sum = 1;
+        assert_eq!(day_sum(&stats), 1);
+        stats.stats_hour.sum = 2;
+        assert_eq!(day_sum(&stats), 2);
+        stats.stats_day.sum = 3;
+        assert_eq!(day_sum(&stats), 3);
+    }
+}
