@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
 use std::time::Duration;
 
 use kerolox_net::ListenConfig;
@@ -120,11 +120,6 @@ macro_rules! live {
         true
     }};
     (@number AtomicI64 $field:expr, $value:ident) => {{ $field.store($value, Ordering::Relaxed); true }};
-    (@number AtomicU64 $field:expr, $value:ident) => {{
-        let Ok(value) = u64::try_from($value) else { return false };
-        $field.store(value, Ordering::Relaxed);
-        true
-    }};
     (@switch AtomicBool $field:expr, $value:ident) => {{ $field.store($value, Ordering::Relaxed); true }};
     (@switch $atomic:ident $field:expr, $value:ident) => {{ let _ = $value; false }};
 }
@@ -152,4 +147,6 @@ live! {
     accept_sends_from: AtomicI64 i64 = 0;
     /// Whether consumers may subscribe by SQL92.
     property_filter: AtomicBool bool = false;
+    /// Percent of the memory that the newest part of the log is supposed to be in.
+    memory_ratio: AtomicI32 i32 = 40;
 }

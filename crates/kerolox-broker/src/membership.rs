@@ -29,7 +29,7 @@ impl Node {
         }
         let heard = self.clients.heartbeat(peer, software, &data, self.now());
         for change in &heard.changes {
-            self.ensure_retry_topic(&change.group)?;
+            self.ensure_retry_topic(&change.group, change.unit_mode)?;
         }
         self.tell(heard.changes);
         match heard.refused.into_iter().next() {
@@ -38,13 +38,15 @@ impl Node {
         }
     }
 
-    fn ensure_retry_topic(&self, group: &GroupName) -> Result<(), Refusal> {
+    fn ensure_retry_topic(&self, group: &GroupName, unit_mode: bool) -> Result<(), Refusal> {
         let config = self.group_or_create(group)?;
         let queues = u32::try_from(config.retry_queue_nums).unwrap_or(0);
         if queues == 0 {
             return Ok(());
         }
-        let made = self.topics.ensure(Topic::retry_of(group, queues)?, self.clock.wall_ms())?;
+        let retry = Topic::retry_of(group, queues)?;
+        let retry = if unit_mode { retry.subscribed_in_unit() } else { retry };
+        let made = self.topics.ensure(retry, self.clock.wall_ms())?;
         if made.new {
             self.topics_changed();
         }

@@ -73,7 +73,6 @@ pub(crate) struct GroupChange<C> {
     /// The group.
     pub(crate) group: GroupName,
     /// Whether it consumes in a unit.
-    #[allow(dead_code, reason = "marks the retry topic, once heartbeats pass it on")]
     pub(crate) unit_mode: bool,
     /// Members that must hear that the group has changed; none when it has not.
     pub(crate) tell: Vec<C>,

@@ -86,6 +86,10 @@ impl Node {
         let mut batch = self.store.batch();
         batch.push(&self.store.queue(&topic, queue), &again)?;
         let stored = self.store.append(&mut batch).map_err(|e| Refusal::from(&e))?;
+        let origin = properties::find(&properties, properties::RETRY_TOPIC).and_then(|t| TopicName::parse(t).ok());
+        if let Some(origin) = origin {
+            self.stats.group(&origin, &asked.group).send_back();
+        }
         Ok(stored.last().map(|s| s.end))
     }
 

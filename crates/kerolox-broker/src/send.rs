@@ -225,7 +225,10 @@ impl Node {
             return;
         }
         let pending = std::mem::take(&mut group.pending);
-        match self.store.append(&mut group.batch) {
+        let before = self.now();
+        let stored = self.store.append(&mut group.batch);
+        self.stats.put_took(u64::try_from(self.now().saturating_sub(before).as_millis()).unwrap_or(u64::MAX));
+        match stored {
             Ok(appended) => self.answer_sends(peer, pending, appended, out),
             Err(error) => self.refuse_sends(peer, &pending, &error, out),
         }

@@ -66,8 +66,12 @@ pub async fn start(
         None => None,
     };
     let store = Store::open(store, Arc::clone(&disk), Arc::clone(&clock))?;
+    disk.create_dir_all(&config.config_dir)
+        .map_err(|e| StartError::Table { file: config.config_dir.display().to_string(), why: e.to_string() })?;
     let node = Arc::new(make_node(config, store, disk, clock, outbound, local)?);
-    node.store.start(Arc::new(Arriving(Arc::clone(&node))));
+    node.store
+        .start(Arc::new(Arriving(Arc::clone(&node))))
+        .map_err(|e| StartError::Table { file: "a thread of the store".to_owned(), why: e.to_string() })?;
     let service = Arc::new(Serving(Arc::clone(&node)));
     let mut listeners = vec![main.serve(Arc::clone(&service) as _)];
     listeners.extend(fast.map(|fast| fast.serve(service as _)));
@@ -153,16 +157,21 @@ impl Handle {
     pub async fn shutdown(mut self) {
         self.upkeep.abort_all();
         self.node.unregister().await;
+        // Sends that wait for the disk get their answers before the connections close.
+        for listener in &self.listeners {
+            listener.quiesce();
+        }
         for listener in self.listeners {
             listener.shutdown().await;
         }
         let node = Arc::clone(&self.node);
         let saved = tokio::task::spawn_blocking(move || {
             node.save_all();
-            node.store.shutdown();
+            node.store.shutdown()
         });
-        if let Err(error) = saved.await {
-            tracing::error!(%error, "the store did not shut down in order; the next start recovers it");
+        let outcome = saved.await.map_err(|e| e.to_string()).and_then(|done| done.map_err(|e| e.to_string()));
+        if let Err(error) = outcome {
+            tracing::error!(error, "the store did not shut down in order; the next start recovers it");
         }
     }
 }

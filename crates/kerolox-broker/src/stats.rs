@@ -46,7 +46,6 @@ impl Counters {
     }
 
     /// Counts one message handed back by a consumer.
-    #[allow(dead_code, reason = "counts once the send-back request calls it")]
     pub(crate) fn send_back(&self) {
         self.send_backs.fetch_add(1, Relaxed);
     }
@@ -186,7 +185,6 @@ impl Stats {
     }
 
     /// Notes how long a send took in the store.
-    #[allow(dead_code, reason = "counts once the send path measures its appends")]
     pub(crate) fn put_took(&self, ms: u64) {
         self.put_times.note(ms);
     }

@@ -159,7 +159,6 @@ impl Topic {
 
     /// The same topic for a group that subscribes in a unit.
     #[must_use]
-    #[allow(dead_code, reason = "marks the retry topic, once heartbeats pass it on")]
     pub(crate) fn subscribed_in_unit(self) -> Self {
         Self { sys_flag: self.sys_flag | UNIT_SUB, ..self }
     }

@@ -95,11 +95,6 @@ impl StoreConfig {
         let root = root.into();
         Self { commit_log_dir: root.join("commitlog"), root, ..Self::default() }
     }
-
-    /// Bytes at the log's end that are supposed to be in memory.
-    pub(crate) fn memory_window(&self) -> u64 {
-        (self.memory_bytes / 100).saturating_mul(self.memory_ratio.into())
-    }
 }
 
 impl Default for StoreConfig {

@@ -172,7 +172,7 @@ impl Store {
             }
         };
         let config = self.config();
-        let mut picked = Picked::new(self.log(), config.memory_window(), limits.max_count);
+        let mut picked = Picked::new(self.log(), self.memory_window(), limits.max_count);
         let full = (config.memory_transfer, config.disk_transfer);
         let taken = picked.collect(&units, full, limits, filter);
         let log_behind = picked.end.saturating_sub(picked.last_seen);
@@ -185,7 +185,7 @@ impl Store {
             bytes: picked.body.len(),
             body: picked.body.freeze(),
             log_behind,
-            suggest_replica: log_behind > config.memory_window(),
+            suggest_replica: log_behind > self.memory_window(),
         }
     }
 
@@ -262,7 +262,7 @@ impl Store {
     /// Whether a place of the log is in the part supposed to be in memory.
     #[must_use]
     pub fn is_in_memory(&self, offset: LogOffset) -> bool {
-        self.log().end().saturating_sub(offset.get()) <= self.config().memory_window()
+        self.log().end().saturating_sub(offset.get()) <= self.memory_window()
     }
 
     /// Messages of a topic with a key, stored in a span of time; newest first.

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread::JoinHandle;
 
 use kerolox_wire::clock::Clock;
@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) bells: Bells,
     pub(crate) stopping: AtomicBool,
+    /// Percent of the memory that the newest part of the log is supposed to be in.
+    memory_ratio: AtomicU8,
     /// The checkpoint as it is on the disk; locked while a new one is made.
     pub(crate) checkpoint: Mutex<Checkpoint>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -83,6 +85,7 @@ impl Store {
         leave_abort(disk.as_ref(), &config.root)?;
         let flush = Flush::new(config.flush, config.sync_flush_timeout, Arc::clone(&clock), found.durable);
         let shared = Arc::new(Shared {
+            memory_ratio: AtomicU8::new(config.memory_ratio),
             config,
             disk,
             clock,
@@ -158,6 +161,17 @@ impl Store {
     /// covers it in `FlushMode::Sync`. Runs on the flush thread and must be short.
     pub fn when_durable(&self, end: LogOffset, done: WhenDurable) {
         self.shared.flush.when_durable(&self.shared.log, end.get(), done);
+    }
+
+    /// Changes which percent of the memory the newest part of the log is supposed to be in.
+    pub fn set_memory_ratio(&self, percent: u8) {
+        self.shared.memory_ratio.store(percent, Ordering::Relaxed);
+    }
+
+    /// Bytes at the log's end that are supposed to be in memory.
+    pub(crate) fn memory_window(&self) -> u64 {
+        let ratio = self.shared.memory_ratio.load(Ordering::Relaxed);
+        (self.shared.config.memory_bytes / 100).saturating_mul(ratio.into())
     }
 
     /// First offset of the log.

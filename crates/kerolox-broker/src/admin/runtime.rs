@@ -82,6 +82,7 @@ impl Node {
         for (key, value) in &changes {
             tracing::info!(client = %peer.remote(), key, value = %value.escape_debug(), "setting changed");
         }
+        self.store.set_memory_ratio(u8::try_from(self.config.live.memory_ratio()).unwrap_or(100));
         // The broker's permission is part of what name servers tell.
         self.announce.notify_one();
         Ok(Reply::ok())

@@ -78,6 +78,7 @@ keys! {
     transfer_count_in_disk: usize = key("maxTransferCountOnMessageInDisk", Rule::Number(1, 100_000), "8").important();
     /// Part of the memory in which the newest messages are supposed to be.
     access_message_in_memory_max_ratio: u8 = key("accessMessageInMemoryMaxRatio", Rule::Number(0, 100), "40")
+        .live("memory_ratio")
         .percent()
         .important();
     /// Whether messages are indexed by key.
