@@ -91,6 +91,9 @@ struct NodeArgs {
     print_all: bool,
     #[command(flatten)]
     set: SetArgs,
+    /// Words that are no options: RocketMQ's scripts pass over them, and many guides have some
+    #[arg(hide = true)]
+    strays: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -165,6 +168,7 @@ fn namesrv(args: &NodeArgs) -> ExitCode {
         };
     }
     logging::start("info");
+    args.tell_strays();
     serve::namesrv(&given)
 }
 
@@ -178,6 +182,7 @@ fn broker(args: &BrokerArgs) -> ExitCode {
         (false, true) => Settings::important_properties,
         (false, false) => {
             logging::start("info");
+            args.node.tell_strays();
             return serve::broker(&given);
         }
     };
@@ -188,6 +193,12 @@ fn broker(args: &BrokerArgs) -> ExitCode {
 }
 
 impl NodeArgs {
+    fn tell_strays(&self) {
+        for word in &self.strays {
+            tracing::warn!("{word} is no option and has no effect, as in RocketMQ: a key is set with --set {word}");
+        }
+    }
+
     fn given(&self, role: Role) -> Given {
         Given { file: self.config_file.clone(), flags: self.set.flags(), ..Given::here(role) }
     }

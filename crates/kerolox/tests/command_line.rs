@@ -129,6 +129,7 @@ fn wrong_options_and_help_have_the_exit_codes_of_the_scripts() {
     let code = |words: &[&str]| run(home.path(), words).status.code();
     assert_eq!(code(&["broker", "--nonsense"]), Some(1));
     assert_eq!(code(&["namesrv", "-z"]), Some(1));
+    assert_eq!(code(&["broker", "-p", "autoCreateTopicEnable=true"]), Some(0), "many guides have such a word");
     assert_eq!(code(&["broker", "-h"]), Some(0));
     assert_eq!(code(&["namesrv", "--help"]), Some(0));
     assert_eq!(code(&["--version"]), Some(0));

@@ -95,6 +95,10 @@ fn agree(
         typed.broker.broker_ip1.clone_from(&typed.server.bind_address);
         change(values, "brokerIP1", typed.server.bind_address.clone());
     }
+    if listens_on_one && !values.is_set("brokerIP2") {
+        typed.broker.broker_ip2.clone_from(&typed.server.bind_address);
+        change(values, "brokerIP2", typed.server.bind_address.clone());
+    }
     if typed.broker.broker_id != 0 {
         warnings
             .push(format!("brokerId = {} is not used: a primary is always 0, as in RocketMQ", typed.broker.broker_id));
@@ -161,6 +165,14 @@ mod tests {
         assert_eq!(typed.store.flush_interval_commit_log.as_millis(), 500);
         assert_eq!((typed.store.file_reserved_time, typed.store.disk_space_warning_level_ratio), (72, 90));
         assert!(typed.broker.cluster_topic_enable && !typed.client.use_tls && !typed.address_is_set);
+    }
+
+    #[test]
+    fn who_listens_on_one_address_is_reached_there() {
+        let typed = broker(&given(&[("bindAddress", "127.0.0.1"), ("brokerIP2", "10.0.0.9")])).unwrap().typed;
+        assert_eq!((typed.broker.broker_ip1.as_str(), typed.broker.broker_ip2.as_str()), ("127.0.0.1", "10.0.0.9"));
+        let typed = broker(&given(&[("bindAddress", "0.0.0.0")])).unwrap().typed;
+        assert_eq!((typed.broker.broker_ip1.as_str(), typed.broker.broker_ip2.as_str()), ("10.1.2.3", "10.1.2.3"));
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub(crate) fn run(given: &Given) -> ExitCode {
         let ready = roles::broker(given)?;
         let _word = leave_word("broker");
         warn(&ready.warnings);
-        let running = start(&ready).await?;
+        let running = ending.unless_asked(start(&ready)).await?;
         running.boast();
         ending.asked().await;
         ending.during(running.shutdown()).await;
@@ -106,12 +106,13 @@ pub(crate) async fn start(ready: &Ready<BrokerSettings>) -> Result<Running, Refu
     outbound.tls = client_tls;
     let config = broker_config(ready, told, &mode, name_servers.clone(), &local, clock.wall_ms());
     let store = store_config(typed, local).map_err(Refused::start)?;
-    let handle = kerolox_broker::start(config, store, Arc::new(RealDisk), clock, Outbound::new(outbound));
-    let handle = Arc::new(handle.await.map_err(Refused::start)?);
-    // Clients that ask right after the success line must find the broker.
-    for (server, why) in handle.announce().await {
-        tracing::warn!("not registered at name server {server}, which is tried again: {why}");
-    }
+    // On a thread of its own, since recovery may take long and the signals must be heard meanwhile.
+    let starting = kerolox_broker::start(config, store, Arc::new(RealDisk), clock, Outbound::new(outbound));
+    let started =
+        tokio::spawn(starting).await.map_err(|error| Refused::start(format!("it failed at start: {error}")))?;
+    let handle = Arc::new(started.map_err(Refused::start)?);
+    // Clients that ask right after the success line must find the broker; failures are logged where they are tried again.
+    let _not_registered = handle.announce().await;
     let looking_up =
         look_up.map(|server| tokio::spawn(keep_looking_up(server, Arc::clone(&handle), name_servers.clone())));
     Ok(Running { handle, name: typed.broker.broker_name.clone(), name_servers, looking_up })

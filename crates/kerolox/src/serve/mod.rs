@@ -139,6 +139,17 @@ impl Ending {
         }
     }
 
+    /// Starts; whoever asks for the end meanwhile gets it at once. Nobody was served yet, so there is nothing to finish.
+    async fn unless_asked<T>(&mut self, start: impl Future<Output = T>) -> T {
+        tokio::select! {
+            started = start => started,
+            signal = self.asked() => {
+                tracing::warn!("asked to end while starting: the next start recovers what is unfinished");
+                std::process::exit(128 + i32::from(signal));
+            }
+        }
+    }
+
     /// Ends in good order; whoever asks a second time gets the end at once.
     async fn during(mut self, end: impl Future<Output = ()>) {
         tokio::select! {

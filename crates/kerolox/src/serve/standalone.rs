@@ -51,7 +51,7 @@ pub(crate) fn run(how: &Standalone) -> ExitCode {
         let at = SocketAddr::new(from_here(name_server.local_addr().ip()), name_server.local_addr().port());
         let ready = roles::broker(&how.broker(&data, file, at.to_string()))?;
         warn(&ready.warnings);
-        let running = broker::start(&ready).await?;
+        let running = ending.unless_asked(broker::start(&ready)).await?;
         running.boast();
         say(next_steps(at, &data, &program()));
         ending.asked().await;
