@@ -199,7 +199,7 @@ impl Queue {
         Ok(Some(self.read_one(at.get())?).filter(Unit::is_message))
     }
 
-    /// Makes all units durable.
+    /// Makes all units durable, and closes descriptors that were not used since the last call.
     ///
     /// # Errors
     /// When the disk fails; the next call tries again.
@@ -211,12 +211,13 @@ impl Queue {
             }
             if names_changed { self.sync_names() } else { Ok(()) }
         };
-        done().inspect_err(|_| self.files.lock().give_back(&dirty, names_changed))
-    }
-
-    /// Closes descriptors that were not used since the last call.
-    pub fn close_idle(&self) {
-        self.files.lock().close_idle();
+        let outcome = done();
+        let mut files = self.files.lock();
+        if outcome.is_err() {
+            files.give_back(&dirty, names_changed);
+        }
+        files.close_idle();
+        outcome
     }
 
     /// Removes all files and the folder; what is still on its way to this queue is dropped.

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use crate::disk::Disk;
 use crate::queues::LoadError;
 
+mod cut;
 mod format;
 mod name;
 mod repair;
@@ -85,6 +86,8 @@ struct State {
     active: Option<Active>,
     /// Records below this log offset have their keys in the index.
     next_log: u64,
+    /// Whether keys were put since the open.
+    joined: bool,
     /// Encoded entries not written yet; empty between batches.
     pending: Vec<u8>,
     /// Files sealed since the last sync.
@@ -140,12 +143,18 @@ impl Index {
         self.rebuild_from
     }
 
-    /// Adds the keys of a batch of records, in log order. Records already there are skipped.
+    /// Adds the keys of a batch of records, in log order. Records already there are skipped, but for the first call
+    /// after an open: from its first record on everything comes again, and what the index has there is dropped. It may
+    /// belong to records that a crash took from the log.
     ///
     /// # Errors
     /// When the disk fails. The same call may be made again.
     pub fn put(&self, batch: &[IndexKeys<'_>]) -> io::Result<()> {
         let mut state = self.state.lock();
+        if let (false, Some(first)) = (state.joined, batch.first()) {
+            cut::cut_back(self.disk.as_ref(), &self.dir, &mut state, first.log_offset)?;
+            state.joined = true;
+        }
         let mut undo = state.mark();
         let done = self.put_all(&mut state, batch, &mut undo);
         if done.is_err() {

@@ -63,7 +63,7 @@ impl Queues {
     /// is left alone and reported.
     pub fn load(disk: Arc<dyn Disk>, root: &Path, file_size: u64) -> Result<Self, LoadError> {
         let file_size = file_size.max(1).div_ceil(UNIT_SIZE).saturating_mul(UNIT_SIZE);
-        let place = Arc::new(Place { disk, root: root.to_path_buf(), file_size });
+        let place = Arc::new(Place::new(disk, root, file_size));
         let mut queues = Self { place, map: HashMap::new(), strangers: Vec::new() };
         for (path, entry) in queues.list(root)? {
             match TopicName::parse(&entry.name) {
@@ -130,13 +130,6 @@ impl Queues {
             }
         }
         Ok(topics)
-    }
-
-    /// Closes descriptors that no queue used since the last call.
-    pub fn close_idle(&self) {
-        for queue in self.map.pin().values() {
-            queue.close_idle();
-        }
     }
 
     fn load_topic(&mut self, folder: &Path, topic: &TopicName) -> Result<(), LoadError> {

@@ -1,8 +1,9 @@
 //! The files of one queue: a run of equal files without holes, opened when needed and few at a time.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kerolox_wire::names::{QueueId, TopicName};
 use smallvec::SmallVec;
@@ -11,6 +12,8 @@ use crate::disk::{Allocate, Disk, DiskFile, OpenMode};
 
 /// Descriptors one queue keeps open: the file that is written and the one a late reader is in.
 const OPEN_FILES_MAX: usize = 2;
+/// Descriptors all queues keep open, where the system sets no lower limit.
+const OPEN_FILES_ALL_MAX: usize = 16_384;
 /// Digits of a file name: the position of its first byte in the queue.
 const NAME_DIGITS: usize = 20;
 
@@ -22,6 +25,20 @@ pub(crate) struct Place {
     pub(crate) root: PathBuf,
     /// Bytes of each file, whole units.
     pub(crate) file_size: u64,
+    /// Descriptors that all queues together may keep open; beyond that a file is opened anew for each use.
+    pub(crate) open_max: usize,
+    /// Descriptors kept open now.
+    pub(crate) open: Arc<AtomicUsize>,
+}
+
+impl Place {
+    /// The folder `root`, whose queues keep no more than half of this process's descriptors.
+    pub(crate) fn new(disk: Arc<dyn Disk>, root: &Path, file_size: u64) -> Self {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let half = limit.and_then(|limit| usize::try_from(limit / 2).ok()).unwrap_or(OPEN_FILES_ALL_MAX);
+        let open_max = half.min(OPEN_FILES_ALL_MAX);
+        Self { disk, root: root.to_path_buf(), file_size, open_max, open: Arc::default() }
+    }
 }
 
 /// Which queue's files are meant. The path is put together only when a file must be opened, made or removed.
@@ -54,6 +71,14 @@ struct OpenFile {
     start: u64,
     used: bool,
     file: Arc<dyn DiskFile>,
+    /// Counts this descriptor.
+    all: Arc<AtomicUsize>,
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The run of files of one queue. Positions are bytes from the queue's very first unit.
@@ -106,7 +131,7 @@ impl Files {
             return Ok(open.file.clone());
         }
         let file = home.place.disk.open(&home.file(start), OpenMode::ReadWrite)?;
-        self.keep(start, &file);
+        self.keep(home.place, start, &file);
         Ok(file)
     }
 
@@ -121,7 +146,7 @@ impl Files {
         let file = home.place.disk.open(&home.file(start), mode)?;
         self.count = self.count.saturating_add(1);
         self.names_changed = true;
-        self.keep(start, &file);
+        self.keep(home.place, start, &file);
         Ok(file)
     }
 
@@ -169,6 +194,11 @@ impl Files {
         self.names_changed |= names_changed;
     }
 
+    /// Closes what need not stay open for a sync.
+    pub(crate) fn close(&mut self) {
+        self.open.retain(|open| self.dirty.contains(&open.start));
+    }
+
     /// Closes what was not used since the last call. Written files stay until they are synced, so that the descriptor
     /// that would report a failed write is the one that wrote.
     pub(crate) fn close_idle(&mut self) {
@@ -182,14 +212,19 @@ impl Files {
         self.open.len()
     }
 
-    fn keep(&mut self, start: u64, file: &Arc<dyn DiskFile>) {
+    fn keep(&mut self, place: &Place, start: u64, file: &Arc<dyn DiskFile>) {
         if self.open.len() >= OPEN_FILES_MAX {
             // The newest file is the one that is written; whatever else is open gives way.
             let newest = self.open.iter().map(|open| open.start).max();
             let victim = self.open.iter().position(|open| Some(open.start) != newest || newest < Some(start));
             self.open.remove(victim.unwrap_or(0));
         }
-        self.open.push(OpenFile { start, used: true, file: file.clone() });
+        let all = place.open.clone();
+        if all.fetch_add(1, Ordering::Relaxed) >= place.open_max {
+            all.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        self.open.push(OpenFile { start, used: true, file: file.clone(), all });
     }
 }
 

@@ -43,6 +43,7 @@ impl Queue {
         }
         self.settle(at)?;
         self.clear_behind(at)?;
+        self.files.lock().close();
         Ok(self.log_end())
     }
 
@@ -74,6 +75,7 @@ impl Queue {
             }
         }
         self.settle(taken)?;
+        self.files.lock().close();
         Ok(self.log_end())
     }
 
@@ -114,6 +116,12 @@ impl Queue {
     /// # Errors
     /// When the disk fails.
     pub fn correct_min(&self, log_begin: u64) -> io::Result<()> {
+        let outcome = self.find_min(log_begin);
+        self.files.lock().close();
+        outcome
+    }
+
+    fn find_min(&self, log_begin: u64) -> io::Result<()> {
         let (first, _, count) = self.run();
         let max = self.max().get();
         let (mut low, mut high) = (first, if count == 0 { first } else { max });
@@ -136,7 +144,7 @@ impl Queue {
     /// When the disk fails.
     pub fn delete_expired(&self, log_begin: u64) -> io::Result<usize> {
         let _tail = self.tail.lock();
-        self.correct_min(log_begin)?;
+        self.find_min(log_begin)?;
         let mut removed = 0_usize;
         loop {
             let (first, _, count) = self.run();

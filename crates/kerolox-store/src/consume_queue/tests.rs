@@ -297,12 +297,33 @@ fn idle_queues_hold_no_descriptors() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path());
     queue.append(at(0), &units(0..20)).unwrap();
-    queue.flush().unwrap();
-    queue.close_idle();
-    queue.close_idle();
-    assert_eq!(queue.files.lock().open_count(), 0);
+    for open in [2, 2, 0] {
+        assert_eq!(queue.files.lock().open_count(), open);
+        queue.flush().unwrap();
+    }
     assert_eq!(all(&queue), units(0..20));
     assert!(size_of::<Queue>() <= 320, "ten thousand queues cost a few megabytes: {}", size_of::<Queue>());
+}
+
+#[test]
+fn all_queues_together_keep_a_bounded_number_of_descriptors() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Arc::new(Place { open_max: 3, ..Place::new(Arc::new(RealDisk), dir.path(), FILE_SIZE) });
+    let queues: Vec<_> =
+        (0..9).map(|id| Queue::new(topic(), QueueId::new(id), place.clone(), Files::default())).collect();
+    for (from, to) in [(0, 10), (10, 20), (20, 30)] {
+        for queue in &queues {
+            queue.append(at(from), &units(from..to)).unwrap();
+        }
+        assert!(place.open.load(Ordering::Relaxed) <= 3);
+    }
+    for queue in &queues {
+        queue.flush().unwrap();
+        assert_eq!(all(queue), units(0..30));
+        queue.recover().unwrap();
+        queue.correct_min(0).unwrap();
+    }
+    assert_eq!(place.open.load(Ordering::Relaxed), 0);
 }
 
 #[test]

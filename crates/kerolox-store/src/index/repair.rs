@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::cut::drop_newest;
 use super::format::{ENTRY_BYTES, Entry, Header, Layout};
 use super::segment::Segment;
 use super::slots::Slots;
@@ -197,21 +198,12 @@ impl Walked {
     /// Drops the entries of the last record: the last of them may be torn where two pages meet, and others may be
     /// missing.
     fn drop_last_record(&mut self, segment: &Segment) -> io::Result<()> {
-        while !self.header.is_empty() {
-            let n = self.header.count.saturating_sub(1);
-            let entry = segment.read_entry(n)?;
-            if self.dropped.is_some_and(|dropped| dropped != entry.log_offset) {
-                self.header.end_log = entry.log_offset;
-                self.header.end_ms = self.header.ms_of(entry.seconds);
-                break;
-            }
-            self.dropped = Some(entry.log_offset);
-            let slot = segment.layout.slot_of(entry.hash);
-            self.slots.replace(segment.file.as_ref(), slot, entry.prev)?;
-            self.header.used_slots = self.header.used_slots.saturating_sub(u32::from(entry.prev == 0));
-            self.header.count = n;
+        if self.header.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let last = segment.read_entry(self.header.count.saturating_sub(1))?.log_offset;
+        self.dropped = Some(last);
+        drop_newest(segment, &mut self.header, &mut self.slots, |entry| entry.log_offset == last)
     }
 
     fn into_active(mut self, segment: Arc<Segment>, found: &Found) -> io::Result<Active> {

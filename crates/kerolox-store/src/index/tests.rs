@@ -434,3 +434,32 @@ proptest! {
         index.delete_expired(1 << 40).unwrap();
     }
 }
+
+#[test]
+fn keys_of_records_that_a_crash_took_from_the_log_are_dropped() {
+    for (end, log_end) in [(10, 9), (40, 20), (40, 16), (40, 17), (40, 0), (40, 40), (17, 5)] {
+        let dir = tempfile::tempdir().unwrap();
+        let index = open(dir.path(), SMALL);
+        put(&index, 0..end);
+        index.flush().unwrap();
+        // Every second open notices by itself, from where keys are put again.
+        for explicit in [true, false] {
+            let index = open(dir.path(), SMALL);
+            if explicit {
+                index.truncate(log_end * 100).unwrap();
+                assert_holds(&index, log_end);
+                index.sync().unwrap();
+                let reopened = after_crash(dir.path(), SMALL);
+                assert!(reopened.last_end().1 < log_end * 100 || log_end == 0);
+            }
+            // The log goes on with other records in the same places.
+            let other = Record { uniq: format!("other-{explicit}"), ..record(log_end) };
+            index.put(&[other.keys()]).unwrap();
+            assert_eq!(find(&index, &other.uniq), [log_end * 100]);
+            assert!((0..log_end).all(|n| find(&index, &format!("U{n}")) == [n * 100]));
+            assert!(log_end == end || find(&index, &format!("U{}", end - 1)).is_empty());
+            put(&index, log_end + 1..end);
+            index.flush().unwrap();
+        }
+    }
+}
