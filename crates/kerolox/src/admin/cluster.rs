@@ -50,9 +50,13 @@ async fn cluster_list(s: &Session, given: &Given) -> Result<(), Failure> {
     let interval: Option<u64> = given.maybe('i')?;
     loop {
         let done = list_once(s, given.flag('m')).await;
-        let Some(interval) = interval.filter(|_| done.is_ok() && !s.out.is_closed()) else {
+        let Some(interval) = interval.filter(|_| !s.out.is_closed()) else {
             return done;
         };
+        // A round that fails is no reason to stop watching.
+        if let Err(why) = done {
+            eprintln!("{why}");
+        }
         tokio::time::sleep(Duration::from_secs(interval)).await;
     }
 }
@@ -82,22 +86,19 @@ const TOTAL_COLUMNS: &[Column] = &[
 async fn list_once(s: &Session, totals: bool) -> Result<(), Failure> {
     let info = s.client.cluster_info().await?;
     s.out.line(titles(if totals { TOTAL_COLUMNS } else { LOAD_COLUMNS }));
-    let mut silent = Vec::new();
+    let mut silent = Ok(());
     for member in members(&info) {
         let figures = match s.client.runtime_info(member.address).await {
             Ok(figures) => figures,
             Err(why) => {
-                silent.push(why);
+                silent = Err(why.into());
                 Figures::new()
             }
         };
         let line = if totals { total_row(&member, &figures) } else { load_row(&member, &figures, s.now_ms()) };
         s.out.line(line);
     }
-    for why in silent {
-        eprintln!("{why}");
-    }
-    Ok(())
+    silent
 }
 
 /// One broker of a cluster.
@@ -129,8 +130,9 @@ fn load_row(member: &Member<'_>, figures: &Figures, now_ms: i64) -> String {
     let incoming = load(rate("putTps"), "sendThreadPoolQueueSize", "sendThreadPoolQueueHeadWaitTimeMills");
     let outgoing = load(rate("getTransferedTps"), "pullThreadPoolQueueSize", "pullThreadPoolQueueHeadWaitTimeMills");
     let hours = match text("earliestMessageTimeStamp").parse::<i64>() {
-        Ok(earliest) => hours_between(earliest, now_ms),
-        Err(_) => 0.0,
+        Ok(earliest) if earliest > 0 => hours_between(earliest, now_ms),
+        // A broker without messages has no earliest one.
+        _ => 0.0,
     };
     let space = text("commitLogDiskRatio").parse::<f64>().unwrap_or(0.0);
     let (hours, space) = (format!("{hours:.2}"), format!("{space:.4}"));
@@ -263,12 +265,12 @@ mod tests {
             ("sendThreadPoolQueueHeadWaitTimeMills", "0"),
             ("pullThreadPoolQueueHeadWaitTimeMills", "0"),
             ("pageCacheLockTimeMills", "0"),
-            ("earliestMessageTimeStamp", "0"),
+            ("earliestMessageTimeStamp", "3600000"),
             ("commitLogDiskRatio", "0.25"),
             ("brokerVersionDesc", "V4_7_1"),
         ]);
         assert_eq!(
-            load_row(&MEMBER, &figures, 7_200_000),
+            load_row(&MEMBER, &figures, 10_800_000),
             "DefaultCluster    broker-a                0     127.0.0.1:10911        V4_7_1                   \
              1.50(0,0ms)         0.00(0,0ms)          0  2.00 0.2500"
         );

@@ -90,7 +90,6 @@ async fn update_sub_group(s: &Session, given: &Given) -> Result<(), Failure> {
         broker_id: given.maybe('i')?.unwrap_or(defaults.broker_id),
         which_broker_when_consume_slowly: given.maybe('w')?.unwrap_or(defaults.which_broker_when_consume_slowly),
         notify_consumer_ids_changed_enable: given.truth('a').unwrap_or(defaults.notify_consumer_ids_changed_enable),
-        ..defaults
     };
     for address in s.masters(given).await? {
         s.client.put_group(&address, &group).await?;

@@ -20,6 +20,8 @@ mod send;
 mod session;
 mod stats;
 mod status;
+#[cfg(test)]
+mod tests;
 mod text;
 mod time;
 mod topic;
@@ -39,7 +41,7 @@ use self::session::Session;
 use crate::clock::SystemClock;
 
 /// Runs the admin tool with the words after `admin`.
-pub fn run(args: Vec<String>) -> ExitCode {
+pub(crate) fn run(args: Vec<String>) -> ExitCode {
     let out = Out::new(std::io::stdout());
     let mut words = args.into_iter();
     let Some(first) = words.next() else {

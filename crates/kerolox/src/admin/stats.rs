@@ -113,6 +113,11 @@ async fn stats_all(s: &Session, given: &Given) -> Result<(), Failure> {
     let topics = s.client.topic_names().await?;
     s.out.line(titles(ALL_COLUMNS));
     let wanted = given.get('t').filter(|topic| !topic.is_empty());
+    if let Some(wanted) = wanted
+        && !topics.iter().any(|topic| topic == wanted)
+    {
+        return Err(Failure::failed(format!("the name server knows no topic [{wanted}]")));
+    }
     for topic in topics.iter().filter(|topic| !is_groups_own(topic)) {
         if wanted.is_none_or(|wanted| wanted == topic) {
             // Topics that no broker serves now are passed over, unless one was asked for by name.

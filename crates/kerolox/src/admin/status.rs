@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use kerolox_wire::body::{ConsumerRunningInfo, ProcessQueueInfo};
 use kerolox_wire::names::GroupName;
@@ -49,7 +49,7 @@ async fn consumer_status(s: &Session, given: &Given) -> Result<(), Failure> {
     for client in connection.connection_set {
         match s.client.consumer_running_info(&group, &client.client_id, jstack).await {
             Ok(info) => {
-                let path = write_page(now, &client.client_id, &page(&info));
+                let path = write_page(Path::new(&now.to_string()), &client.client_id, &page(&info));
                 s.out.line(format_args!(
                     "{:03}  {:<40} {:<20} {path}",
                     infos.len() + 1,
@@ -80,13 +80,13 @@ async fn consumer_status(s: &Session, given: &Given) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes a page to `TIME/CLIENT`; a client's own id does not lead out of that folder.
-fn write_page(now: i64, client_id: &str, page: &str) -> String {
+/// Writes a page to a file named after the client; a client's own id does not lead out of that folder.
+fn write_page(folder: &Path, client_id: &str, page: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '@' | '#' | '-' | '_' | '%');
     let file: String = client_id.chars().map(|c| if safe(c) { c } else { '_' }).collect();
     let file = if file.chars().all(|c| c == '.') { "_".to_owned() } else { file };
-    let path = PathBuf::from(now.to_string()).join(file);
-    let written = fs::create_dir_all(now.to_string()).and_then(|()| fs::write(&path, page));
+    let path = folder.join(file);
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(&path, page));
     match written {
         Ok(()) => path.display().to_string(),
         Err(why) => format!("(not written: {why})"),
@@ -285,8 +285,9 @@ mod tests {
 
     #[test]
     fn a_clients_id_stays_within_the_folder() {
-        assert_eq!(write_page(-1, "..", ""), "-1/_");
-        assert_eq!(write_page(-1, "../../x", ""), "-1/.._.._x");
-        let _ = fs::remove_dir_all("-1");
+        let folder = tempfile::tempdir().unwrap();
+        for (client_id, file) in [("..", "_"), ("../../x", ".._.._x"), ("10.0.0.1@42", "10.0.0.1@42")] {
+            assert_eq!(write_page(folder.path(), client_id, ""), folder.path().join(file).display().to_string());
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use kerolox_client::{Message, MessageQueue, Sent, Track};
 use kerolox_wire::body::{ConsumeDirectlyResult, SubscriptionGroupConfig, TopicConfig};
-use kerolox_wire::properties::{MAX_OFFSET, MIN_OFFSET, Properties};
+use kerolox_wire::properties::{MAX_OFFSET, MIN_OFFSET, Properties, TRAN_MSG};
 
 /// First version number of the regular part of the list: `V4_0_0_SNAPSHOT`.
 const VERSION_4_0_0_SNAPSHOT: i32 = 212;
@@ -106,6 +106,8 @@ pub(super) fn consumed_directly(result: &ConsumeDirectlyResult) -> String {
 
 /// A message with everything it has.
 pub(super) fn message(message: &Message) -> String {
+    let transactional = message.properties.get(TRAN_MSG) == Some("true");
+    let transaction_id = message.unique_key().filter(|_| transactional);
     let bytes: Vec<String> = message.body.iter().map(|byte| byte.cast_signed().to_string()).collect();
     format!(
         "MessageExt [brokerName={}, queueId={}, storeSize={}, queueOffset={}, sysFlag={}, bornTimestamp={}, \
@@ -130,7 +132,7 @@ pub(super) fn message(message: &Message) -> String {
         message.flag,
         properties(&message.properties),
         bytes.join(", "),
-        "null"
+        or_null(transaction_id)
     )
 }
 
