@@ -50,9 +50,9 @@ impl Node {
         Reply::of(&OffsetResult { offset })
     }
 
-    /// The first place; -1 for an unknown queue.
+    /// The first place; 0 for a queue without messages, as Java answers (it makes the queue while looking for it).
     pub(crate) fn min_offset(&self, asked: &QueueRef) -> Reply {
-        let offset = self.range(asked).map_or(-1, |(min, _)| min.to_wire());
+        let offset = self.range(asked).map_or(0, |(min, _)| min.to_wire());
         Reply::of(&OffsetResult { offset })
     }
 
