@@ -1,5 +1,7 @@
 //! What an operator sees of the binary: lines, sentences and exit codes.
 
+#![allow(clippy::unwrap_used, reason = "this file is a test, helpers and all")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;

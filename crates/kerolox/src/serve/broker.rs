@@ -164,6 +164,7 @@ fn broker_config(
     };
     let live = Arc::new(Live::default());
     apply_all(&ready.settings, &live);
+    live.set_number("default_topic_queues", broker.default_topic_queue_nums.into());
     let changing = Arc::clone(&live);
     ready.settings.on_change(move |change| apply(&changing, change));
     BrokerConfig {
@@ -293,12 +294,18 @@ mod tests {
 
     #[test]
     fn settings_reach_the_broker_at_start_and_while_it_runs() {
-        let ready = ready(&[("brokerPermission", "4"), ("bindAddress", "127.0.0.1"), ("listenPort", "40911")]);
+        let ready = ready(&[
+            ("brokerPermission", "4"),
+            ("bindAddress", "127.0.0.1"),
+            ("listenPort", "40911"),
+            ("defaultTopicQueueNums", "4"),
+        ]);
         let told: IpAddr = ready.typed.broker.broker_ip1.parse().unwrap();
         let config = broker_config(&ready, told, &TlsMode::Disabled, vec![], &LocalTime::of_system(), 0);
         assert_eq!(config.listen.addr.to_string(), "127.0.0.1:40911");
         assert_eq!(config.fast_listen.unwrap().addr.port(), 40909);
         assert_eq!((config.advertised.to_string(), config.live.permission()), ("127.0.0.1".to_owned(), 4));
+        assert_eq!(config.live.default_topic_queues(), 4);
         assert!(config.ha_address.ends_with(":40912"));
         let changed = config.settings.update("brokerPermission=6\nautoCreateTopicEnable=false").unwrap();
         assert_eq!(changed.len(), 2);

@@ -27,6 +27,8 @@ keys! {
     broker_cluster_name: String = key("brokerClusterName", NAME, "DefaultCluster").important();
     /// Number within brokers of one name; 0 is the primary, and a primary is always 0, as in RocketMQ.
     broker_id: i64 = key("brokerId", Rule::Number(0, i64::MAX), "0").important();
+    /// Most queues of a topic that a send creates.
+    default_topic_queue_nums: u16 = key("defaultTopicQueueNums", Rule::Number(1, 1024), "8");
     /// Whether the topic named after the cluster is readable and writable.
     cluster_topic_enable: bool = key("clusterTopicEnable", Rule::Switch, "true");
     /// Whether the topic named after the broker is readable and writable.

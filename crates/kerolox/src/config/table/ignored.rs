@@ -12,12 +12,13 @@ const PAGES: &str = "the log is made durable by time, not by counted pages";
 const UNUSED: &str = "RocketMQ 4.7.1 does not read it either";
 const BILLING: &str = "statistics for billing of a cloud service";
 const REPLICAS: &str = "this version has no replicas";
-const FILTER: &str = "SQL filters are evaluated when messages are read, without bitmap files";
+const FILTER: &str = "it serves SQL92 filters, and this version refuses SQL92 subscriptions";
 const FILTER_SERVER: &str = "filter servers were removed from RocketMQ";
 const TEST_CLUSTER: &str = "an old feature for test clusters";
 const FIXED: &str = "the behaviour is always the default";
 const NO_JAVA: &str = "it names Java classes";
-const TRANSACTIONS: &str = "this version does not check transactions yet";
+const NO_TRANSACTIONS: &str = "this version refuses transactional messages";
+const SQL92: &str = "this version refuses SQL92 subscriptions; subscribe by tag";
 const REPLIES: &str = "this version does not keep replies yet";
 const CLIENT_KEY: &str = "this node shows no certificate to those it calls";
 const PASSWORD: &str = "an encrypted key is not read; store the key without a password, readable by this user only";
@@ -97,9 +98,11 @@ pub(crate) static BROKER_IGNORED: &[Key] = &[
     broker("filterDataCleanTimeSpan", "86400000", FILTER).ms(),
     broker("filterSupportRetry", "false", FILTER),
     broker("forceRegister", "true", "a broker always registers every period here"),
-    broker("transactionTimeOut", "6000", TRANSACTIONS).ms().important(),
-    broker("transactionCheckMax", "15", TRANSACTIONS).important(),
-    broker("transactionCheckInterval", "60000", TRANSACTIONS).ms().important(),
+    broker("enablePropertyFilter", "false", SQL92),
+    broker("rejectTransactionMessage", "false", NO_TRANSACTIONS).important(),
+    broker("transactionTimeOut", "6000", NO_TRANSACTIONS).ms().important(),
+    broker("transactionCheckMax", "15", NO_TRANSACTIONS).important(),
+    broker("transactionCheckInterval", "60000", NO_TRANSACTIONS).ms().important(),
     broker("storeReplyMessageEnable", "true", REPLIES),
     broker("autoDeleteUnusedStats", "false", "statistics of a deleted topic always go with it"),
     store("enableConsumeQueueExt", "false", FILTER),

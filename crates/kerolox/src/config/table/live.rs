@@ -10,9 +10,6 @@ pub(crate) static BROKER_LIVE: &[Key] = &[
     key("brokerPermission", Rule::OneOf(&["2", "4", "6"]), "6")
         .live("permission")
         .about("What clients may do: 2 write, 4 read, 6 both."),
-    key("defaultTopicQueueNums", Rule::Number(1, 1024), "8")
-        .live("default_topic_queues")
-        .about("Most queues of a topic that a send creates."),
     key("autoCreateTopicEnable", Rule::Switch, "true")
         .live("auto_create_topic")
         .important()
@@ -21,10 +18,6 @@ pub(crate) static BROKER_LIVE: &[Key] = &[
         .live("auto_create_group")
         .important()
         .about("Whether an unknown consumer group is created at its first use."),
-    key("rejectTransactionMessage", Rule::Switch, "false")
-        .live("reject_transactions")
-        .important()
-        .about("Whether half messages are refused."),
     key("longPollingEnable", Rule::Switch, "true")
         .live("long_polling")
         .about("Whether an empty pull is held for as long as the client asks."),
@@ -40,7 +33,4 @@ pub(crate) static BROKER_LIVE: &[Key] = &[
         .live("accept_sends_from")
         .about("Milliseconds since 1970 before which sends are refused."),
     key("traceOn", Rule::Switch, "true").live("trace_on").about("Whether clients are told that tracing is allowed."),
-    key("enablePropertyFilter", Rule::Switch, "false")
-        .live("property_filter")
-        .about("Whether consumers may subscribe with SQL92 expressions."),
 ];
