@@ -1,4 +1,5 @@
 //! Measures appending: `cargo run --release -p kerolox-store --example append -- [records] [batch] [body bytes] [dir]`.
+//! A given directory is appended to and left; without one a temporary directory is used and removed.
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement prints and looks at the clock")]
 
 use std::sync::Arc;
@@ -33,11 +34,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut number = |default: usize| arguments.next().and_then(|a| a.parse().ok()).unwrap_or(default);
     let (records, batch_len, body_len) = (number(3_000_000), number(16).max(1), number(128));
-    let dir = arguments.next().map_or_else(|| std::env::temp_dir().join("kerolox-append"), Into::into);
-    let _ = std::fs::remove_dir_all(&dir);
+    let given = arguments.next().map(std::path::PathBuf::from);
+    let own = std::env::temp_dir().join(format!("kerolox-append-{}", std::process::id()));
+    let dir = given.as_ref().unwrap_or(&own);
     let started = Instant::now();
     let clock = Arc::new(SystemClock(started));
-    let store = Store::open(StoreConfig::at(&dir), Arc::new(RealDisk), clock)?;
+    let store = Store::open(StoreConfig::at(dir), Arc::new(RealDisk), clock)?;
     store.start(Arc::new(Deaf))?;
     println!("open and start: {:.1?}", started.elapsed());
 
@@ -82,6 +84,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     store.shutdown()?;
     println!("shutdown: {:.1?}", started.elapsed());
-    std::fs::remove_dir_all(&dir)?;
+    if given.is_none() {
+        std::fs::remove_dir_all(dir)?;
+    }
     Ok(())
 }

@@ -146,6 +146,11 @@ impl Dispatch {
         Ok(progressed)
     }
 
+    /// As [`Self::step`], but an index that is behind is left behind.
+    pub(crate) fn step_without_catching_up(&self, sources: &Sources<'_>) -> io::Result<bool> {
+        self.step_queues(&mut self.work.lock(), sources, None)
+    }
+
     /// Runs `change` while nothing is dispatched, and forgets the queues known so far: they may be gone.
     pub(crate) fn paused<T>(&self, change: impl FnOnce() -> T) -> T {
         let mut work = self.work.lock();
@@ -162,7 +167,9 @@ impl Dispatch {
         }
         let with_index = sources.index.filter(|_| self.indexed() >= at.min(self.done()));
         let mut gather = Gather { sources, slots, by_topic, touched };
-        let step = match self.walk(sources.log, at, bytes, with_index.is_some(), |record| gather.unit(record)) {
+        let step = match self
+            .walk(sources.log, at, bytes, with_index.is_some(), |record, wanted| gather.unit(record, wanted))
+        {
             Ok(step) => step,
             Err(e) => {
                 gather.drop_units();
@@ -199,7 +206,7 @@ impl Dispatch {
             self.indexed.store(done, Ordering::SeqCst);
             return Ok(());
         }
-        let step = self.walk(sources.log, at, &work.bytes, true, |_| Ok(()))?;
+        let step = self.walk(sources.log, at, &work.bytes, true, |_, _| Ok(()))?;
         index.put(&step.keys)?;
         self.indexed.store(step.end.min(done), Ordering::SeqCst);
         Ok(())
@@ -212,7 +219,7 @@ impl Dispatch {
         at: u64,
         bytes: &'b [u8],
         with_keys: bool,
-        mut visit: impl FnMut(&Record<'b>) -> io::Result<()>,
+        mut visit: impl FnMut(&Record<'b>, &Wanted<'b>) -> io::Result<()>,
     ) -> io::Result<Step<'b>> {
         let file_end = log.segments().base_of(at).saturating_add(log.segments().size());
         let mut step = Step { end: at, keys: Vec::new(), store_ms: 0 };
@@ -245,10 +252,11 @@ impl Dispatch {
             match Record::parse(record, BodyCheck::Skip) {
                 Ok(record) if record.log_offset().get() == step.end => {
                     step.store_ms = record.store_timestamp();
+                    let wanted = Wanted::of(&record);
                     if with_keys {
-                        step.keys.extend(keys_of(&record));
+                        step.keys.extend(wanted.keys(&record));
                     }
-                    visit(&record)?;
+                    visit(&record, &wanted)?;
                 }
                 Ok(record) => self.skip(step.end, &format!("it says it stands at {}", record.log_offset())),
                 Err(e) => self.skip(step.end, &e.to_string()),
@@ -285,25 +293,55 @@ fn load(log: &CommitLog, at: u64, end: u64, bytes: &mut Vec<u8>) -> io::Result<b
     }
 }
 
-fn keys_of<'b>(record: &Record<'b>) -> Option<IndexKeys<'b>> {
-    if sys_flag::transaction(record.sys_flag()) == Transaction::Rollback {
-        return None;
-    }
-    let mut keys = IndexKeys {
-        topic: record.topic(),
-        uniq_key: None,
-        keys: None,
-        log_offset: record.log_offset().get(),
-        store_timestamp: record.store_timestamp(),
-    };
-    for (name, value) in properties::pairs(record.properties()) {
-        match name {
-            properties::UNIQ_KEY => keys.uniq_key = Some(value),
-            properties::KEYS => keys.keys = Some(value),
-            _ => {}
+/// What queues and index need of a record's properties, found in one pass. Of equal names the last one counts.
+#[derive(Default)]
+struct Wanted<'b> {
+    uniq_key: Option<&'b str>,
+    keys: Option<&'b str>,
+    tags: Option<&'b str>,
+    delay: Option<&'b str>,
+}
+
+impl<'b> Wanted<'b> {
+    fn of(record: &Record<'b>) -> Self {
+        let mut wanted = Self::default();
+        for (name, value) in properties::pairs(record.properties()) {
+            match name {
+                properties::UNIQ_KEY => wanted.uniq_key = Some(value),
+                properties::KEYS => wanted.keys = Some(value),
+                properties::TAGS => wanted.tags = Some(value),
+                properties::DELAY => wanted.delay = Some(value),
+                _ => {}
+            }
         }
+        wanted
     }
-    (keys.uniq_key.is_some() || keys.keys.is_some()).then_some(keys)
+
+    /// What the index keeps of the record.
+    fn keys(&self, record: &Record<'b>) -> Option<IndexKeys<'b>> {
+        let is_rollback = sys_flag::transaction(record.sys_flag()) == Transaction::Rollback;
+        if is_rollback || (self.uniq_key.is_none() && self.keys.is_none()) {
+            return None;
+        }
+        Some(IndexKeys {
+            topic: record.topic(),
+            uniq_key: self.uniq_key,
+            keys: self.keys,
+            log_offset: record.log_offset().get(),
+            store_timestamp: record.store_timestamp(),
+        })
+    }
+
+    /// What the unit keeps: the hash of the tags, and in the delay topic the time when the message is due.
+    fn unit_code(&self, record: &Record<'b>, levels: &DelayLevels) -> i64 {
+        if record.topic() == topics::SCHEDULE {
+            let level = self.delay.and_then(|level| level.parse::<u32>().ok());
+            if let Some(level) = level.filter(|level| *level > 0) {
+                return levels.due_ms(level, record.store_timestamp());
+            }
+        }
+        tags_code(self.tags)
+    }
 }
 
 /// Collects the units of one step, queue by queue.
@@ -315,7 +353,7 @@ struct Gather<'w, 's> {
 }
 
 impl Gather<'_, '_> {
-    fn unit(&mut self, record: &Record<'_>) -> io::Result<()> {
+    fn unit<'b>(&mut self, record: &Record<'b>, wanted: &Wanted<'b>) -> io::Result<()> {
         if !sys_flag::enters_queue(record.sys_flag()) {
             return Ok(());
         }
@@ -334,7 +372,7 @@ impl Gather<'_, '_> {
             slot.units.clear();
             slot.first = offset;
         }
-        let tags_code = unit_code(record, self.sources.delay_levels);
+        let tags_code = wanted.unit_code(record, self.sources.delay_levels);
         slot.units.push(Unit { log_offset: record.log_offset().get(), size: record.total_size(), tags_code });
         Ok(())
     }
@@ -386,15 +424,4 @@ impl Gather<'_, '_> {
             }
         }
     }
-}
-
-/// What the unit keeps: the hash of the tags, and in the delay topic the time when the message is due.
-fn unit_code(record: &Record<'_>, levels: &DelayLevels) -> i64 {
-    if record.topic() == topics::SCHEDULE {
-        let level = properties::find(record.properties(), properties::DELAY).and_then(|l| l.parse::<u32>().ok());
-        if let Some(level) = level.filter(|level| *level > 0) {
-            return levels.due_ms(level, record.store_timestamp());
-        }
-    }
-    tags_code(properties::find(record.properties(), properties::TAGS))
 }

@@ -4,6 +4,11 @@
 //! a unit into its queue and its keys into the index, [`Store::read`] hands it out. Only the log has to be durable;
 //! queues and index are derived from it again when a crash took them.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, clippy::cast_sign_loss)
+)]
+
 mod batch;
 mod bell;
 pub mod checkpoint;

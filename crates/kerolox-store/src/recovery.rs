@@ -124,7 +124,7 @@ pub(crate) fn recover(
     let sources = Sources { log: &log, queues: &queues, index: index.as_ref(), delay_levels: &config.delay_levels };
     // Appends need to know where each queue ends. The index may follow later.
     while dispatch.done() < log.end() {
-        dispatch.step(&sources, None).map_err(OpenError::io(&paths.queues))?;
+        dispatch.step_without_catching_up(&sources).map_err(OpenError::io(&paths.queues))?;
     }
     for queue in queues.all() {
         queue.set_next_offset(queue.max());
