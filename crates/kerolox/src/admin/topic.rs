@@ -2,7 +2,7 @@
 
 use kerolox_client::route::{address_of, master_of};
 use kerolox_client::{ClientError, ORDER_NAMESPACE};
-use kerolox_wire::body::{BrokerData, ClusterInfo, TopicConfig, TopicRouteData, to_json_pretty};
+use kerolox_wire::body::{BrokerData, ClusterInfo, QueueData, TopicConfig, TopicRouteData, to_json_pretty};
 use kerolox_wire::names::{DLQ_PREFIX, GroupName, RETRY_PREFIX, TopicName};
 
 use super::command::{Command, Target, flag, may, must};
@@ -178,39 +178,40 @@ async fn update_topic_perm(s: &Session, given: &Given) -> Result<(), Failure> {
     let topic_name = given.required('t')?;
     let perm: i32 = given.parsed('p')?;
     let route = s.client.route(topic_name).await?;
-    let first = route.queue_datas.first().ok_or_else(|| Failure::failed("the route has no queues"))?;
-    let topic = TopicConfig {
-        topic_name: topic_name.to_owned(),
-        read_queue_nums: first.read_queue_nums,
-        write_queue_nums: first.write_queue_nums,
-        topic_sys_flag: first.topic_syn_flag,
-        perm,
-        ..TopicConfig::default()
-    };
-    let Some(address) = given.get('b') else {
-        for address in s.masters(given).await? {
-            s.client.put_topic(&address, &topic).await?;
-            s.out.line(format_args!("update topic perm from {} to {perm} in {address} success.", first.perm));
+    let mut served = false;
+    for address in s.masters(given).await? {
+        // Each broker keeps its own numbers of queues.
+        let Some(old) = queues_at_master(&route, &address) else { continue };
+        served = true;
+        if old.perm == perm {
+            s.out.line("new perm equals to the old one!");
+            continue;
         }
-        return Ok(());
-    };
-    let Some(old) = perm_at_master(&route, address) else {
-        return Err(Failure::failed("updateTopicPerm error broker not exit or broker is not master!."));
-    };
-    if old == perm {
-        s.out.line("new perm equals to the old one!");
+        let topic = TopicConfig {
+            topic_name: topic_name.to_owned(),
+            read_queue_nums: old.read_queue_nums,
+            write_queue_nums: old.write_queue_nums,
+            topic_sys_flag: old.topic_syn_flag,
+            perm,
+            ..TopicConfig::default()
+        };
+        s.client.put_topic(&address, &topic).await?;
+        s.out.line(format_args!("update topic perm from {} to {perm} in {address} success.", old.perm));
+        if given.flag('b') {
+            s.out.line(format_args!("{}.", text::topic_config(&topic)));
+        }
+    }
+    if served {
         return Ok(());
     }
-    s.client.put_topic(address, &topic).await?;
-    s.out.line(format_args!("update topic perm from {old} to {perm} in {address} success."));
-    s.out.line(format_args!("{}.", text::topic_config(&topic)));
-    Ok(())
+    Err(Failure::failed("updateTopicPerm error broker not exit or broker is not master!."))
 }
 
-fn perm_at_master(route: &TopicRouteData, address: &str) -> Option<i32> {
+/// The topic's queues at the broker whose master has that address.
+fn queues_at_master<'a>(route: &'a TopicRouteData, address: &str) -> Option<&'a QueueData> {
     let master = |b: &&BrokerData| master_of(b) == Some(address);
     let broker = route.broker_datas.iter().find(master)?;
-    route.queue_datas.iter().find(|q| q.broker_name == broker.broker_name).map(|q| q.perm)
+    route.queue_datas.iter().find(|q| q.broker_name == broker.broker_name)
 }
 
 async fn topic_route(s: &Session, given: &Given) -> Result<(), Failure> {
@@ -333,4 +334,30 @@ async fn update_order_conf(s: &Session, given: &Given) -> Result<(), Failure> {
         other => return Err(Failure::Usage(format!("the method is get, put or delete, not [{other}]"))),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_master_has_its_own_queues() {
+        let broker = |name: &str, id: i64, address: &str| BrokerData {
+            broker_name: name.to_owned(),
+            cluster: "C".to_owned(),
+            broker_addrs: [(id, address.to_owned())].into(),
+        };
+        let queues = |name: &str, count: i32| QueueData {
+            broker_name: name.to_owned(),
+            read_queue_nums: count,
+            ..QueueData::default()
+        };
+        let route = TopicRouteData {
+            broker_datas: vec![broker("a", 0, "1"), broker("b", 0, "2"), broker("c", 1, "3")],
+            queue_datas: vec![queues("a", 4), queues("b", 16), queues("c", 8)],
+            ..TopicRouteData::default()
+        };
+        let count = |address: &str| queues_at_master(&route, address).map(|q| q.read_queue_nums);
+        assert_eq!((count("1"), count("2"), count("3")), (Some(4), Some(16), None), "c has only a slave");
+    }
 }
