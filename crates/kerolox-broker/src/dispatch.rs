@@ -31,7 +31,7 @@ impl Service for Serving {
             };
             match request {
                 Request::SendMessage(header) | Request::SendMessageV2(header) | Request::SendBatch(header) => {
-                    node.plan_send(peer, &frame, header, &mut sends, out);
+                    node.plan_send(peer, &frame, &header, &mut sends, out);
                 }
                 other => {
                     // What follows a send on a connection sees its effect.
@@ -54,7 +54,7 @@ fn serve_one(node: &Arc<Node>, peer: &Arc<Peer>, frame: &Frame, request: Request
         Request::PullMessage(pull) => return node.pull(peer, frame, pull, out),
         Request::SendBack(header) => return node.send_back(peer, frame, &header, out),
         Request::CreateTopic(header) => return node.create_topic(peer, to, header, out),
-        Request::GetConsumerRunningInfo(header) => return node.relay_running_info(peer, to, header, out),
+        Request::GetConsumerRunningInfo(header) => return node.relay_running_info(peer, to, &header, out),
         Request::ConsumeDirectly(header) => return node.relay_consume_directly(peer, to, header, out),
         Request::GetConsumerStatus(header) => return node.collect_consumer_status(peer, to, header),
         Request::SendMessage(_) | Request::SendMessageV2(_) | Request::SendBatch(_) => return,

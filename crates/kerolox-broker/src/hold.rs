@@ -12,26 +12,26 @@ use kerolox_wire::reply::ReplyTo;
 use crate::registry::Subscription;
 
 /// Most pulls held at once; above it an empty pull is answered at once.
-pub const HOLDS_MAX: usize = 200_000;
+pub(crate) const HOLDS_MAX: usize = 200_000;
 /// Longest time a pull is held, whatever the client asks.
-pub const HOLD_TIME_MAX: Duration = Duration::from_secs(120);
+pub(crate) const HOLD_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// A pull that found nothing and waits.
 #[derive(Clone)]
-pub struct HeldPull {
+pub(crate) struct HeldPull {
     /// Connection that asked.
-    pub peer: Arc<Peer>,
+    pub(crate) peer: Arc<Peer>,
     /// What the answer must repeat.
-    pub to: ReplyTo,
+    pub(crate) to: ReplyTo,
     /// The request.
-    pub pull: PullMessage,
+    pub(crate) pull: PullMessage,
     /// The subscription it was made under.
-    pub subscription: Arc<Subscription>,
+    pub(crate) subscription: Arc<Subscription>,
 }
 
 /// All held pulls by queue.
 #[derive(Default)]
-pub struct Holds {
+pub(crate) struct Holds {
     by_id: HashMap<u64, (HeldPull, Duration)>,
     by_queue: HashMap<TopicName, HashMap<QueueId, Vec<u64>>>,
     by_deadline: BTreeSet<(Duration, u64)>,
@@ -40,12 +40,12 @@ pub struct Holds {
 
 impl Holds {
     /// How many pulls wait.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
 
     /// Holds `pull` until messages arrive or `until` has come. Gives it back when the limit is reached.
-    pub fn park(&mut self, pull: HeldPull, queue: QueueId, until: Duration) -> Result<u64, Box<HeldPull>> {
+    pub(crate) fn park(&mut self, pull: HeldPull, queue: QueueId, until: Duration) -> Result<u64, Box<HeldPull>> {
         if self.by_id.len() >= HOLDS_MAX {
             return Err(Box::new(pull));
         }
@@ -59,7 +59,7 @@ impl Holds {
     }
 
     /// Takes the pulls of a queue that a message with `tags_code` concerns.
-    pub fn arrived(&mut self, topic: &str, queue: QueueId, tags_code: i64, out: &mut Vec<HeldPull>) {
+    pub(crate) fn arrived(&mut self, topic: &str, queue: QueueId, tags_code: i64, out: &mut Vec<HeldPull>) {
         let Some(ids) = self.by_queue.get(topic).and_then(|queues| queues.get(&queue)) else { return };
         let woken: Vec<u64> = ids
             .iter()
@@ -70,7 +70,7 @@ impl Holds {
     }
 
     /// Takes the pulls whose time has come.
-    pub fn expired(&mut self, now: Duration, out: &mut Vec<HeldPull>) {
+    pub(crate) fn expired(&mut self, now: Duration, out: &mut Vec<HeldPull>) {
         while let Some((until, id)) = self.by_deadline.first() {
             if *until > now {
                 return;
@@ -81,12 +81,12 @@ impl Holds {
     }
 
     /// When the first pull must be answered at the latest.
-    pub fn next_deadline(&self) -> Option<Duration> {
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
         self.by_deadline.first().map(|(until, _)| *until)
     }
 
     /// Takes one pull, when it still waits.
-    pub fn take(&mut self, id: u64) -> Option<HeldPull> {
+    pub(crate) fn take(&mut self, id: u64) -> Option<HeldPull> {
         let (held, until) = self.by_id.remove(&id)?;
         self.by_deadline.remove(&(until, id));
         let topic: &str = held.pull.topic.as_ref();
@@ -106,7 +106,7 @@ impl Holds {
     }
 
     /// Forgets the pulls of a closed connection.
-    pub fn forget(&mut self, peer: u64) {
+    pub(crate) fn forget(&mut self, peer: u64) {
         let gone: Vec<u64> =
             self.by_id.iter().filter(|(_, (held, _))| held.peer.id() == peer).map(|(id, _)| *id).collect();
         for id in gone {

@@ -8,11 +8,11 @@ use kerolox_wire::response::ResponseCode;
 
 /// An error answer to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// What clients decide by.
-    pub code: ResponseCode,
+    pub(crate) code: ResponseCode,
     /// What people read.
-    pub remark: String,
+    pub(crate) remark: String,
 }
 
 /// Where Java's answers point people to; some of its tests compare whole remarks.
@@ -20,40 +20,32 @@ const FAQ: &str = "\nSee http://rocketmq.apache.org/docs/faq/ for further detail
 
 impl Refusal {
     /// Any code with its reason.
-    pub fn new(code: ResponseCode, remark: impl Into<String>) -> Self {
+    pub(crate) fn new(code: ResponseCode, remark: impl Into<String>) -> Self {
         Self { code, remark: remark.into() }
     }
 
     /// Something is wrong with the request or here; Java producers try elsewhere.
-    pub fn error(remark: impl Into<String>) -> Self {
+    pub(crate) fn error(remark: impl Into<String>) -> Self {
         Self::new(ResponseCode::SYSTEM_ERROR, remark)
     }
 
     /// Not allowed by permission.
-    pub fn no_permission(remark: impl Into<String>) -> Self {
+    pub(crate) fn no_permission(remark: impl Into<String>) -> Self {
         Self::new(ResponseCode::NO_PERMISSION, remark)
     }
 
     /// The broker does not know the topic.
-    pub fn topic_not_exist(topic: &str) -> Self {
+    pub(crate) fn topic_not_exist(topic: &str) -> Self {
         Self::new(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{topic}] not exist, apply first please!{FAQ}"))
     }
 
-    /// The broker does not know the group and may not create it.
-    pub fn group_not_exist(group: &str) -> Self {
-        Self::new(
-            ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST,
-            format!("subscription group [{group}] does not exist{FAQ}"),
-        )
-    }
-
     /// The request is not served here.
-    pub fn not_supported(code: i32) -> Self {
+    pub(crate) fn not_supported(code: i32) -> Self {
         Self::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, format!(" request type {code} not supported"))
     }
 
     /// A body that cannot be read.
-    pub fn bad_body(what: &str, why: impl std::fmt::Display) -> Self {
+    pub(crate) fn bad_body(what: &str, why: impl std::fmt::Display) -> Self {
         Self::error(format!("the body is not a {what}: {why}"))
     }
 }
@@ -84,7 +76,11 @@ impl From<RefusedRecord> for Refusal {
 
 impl From<&AppendError> for Refusal {
     fn from(error: &AppendError) -> Self {
-        Self::new(ResponseCode::SERVICE_NOT_AVAILABLE, format!("service not available now: {error}"))
+        let code = match error {
+            AppendError::TooLarge { .. } => ResponseCode::MESSAGE_ILLEGAL,
+            _ => ResponseCode::SERVICE_NOT_AVAILABLE,
+        };
+        Self::new(code, format!("service not available now: {error}"))
     }
 }
 

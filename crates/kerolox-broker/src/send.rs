@@ -42,6 +42,15 @@ struct Target {
     properties: String,
 }
 
+/// A send whose body is a batch.
+struct Batch<'a> {
+    topic: &'a Topic,
+    queue_id: QueueId,
+    header: &'a SendMessage,
+    body: &'a Bytes,
+    born_host: SocketAddr,
+}
+
 impl SendGroup {
     /// Nothing yet; `batch` is an empty one of the store.
     pub(crate) fn new(batch: AppendBatch) -> Self {
@@ -60,7 +69,7 @@ impl Node {
         &self,
         peer: &Peer,
         frame: &Frame,
-        header: SendMessage,
+        header: &SendMessage,
         group: &mut SendGroup,
         out: &mut BytesMut,
     ) {
@@ -71,24 +80,26 @@ impl Node {
         }
     }
 
-    fn try_plan(&self, peer: &Peer, frame: &Frame, header: SendMessage, group: &mut SendGroup) -> Result<(), Refusal> {
-        let topic = self.topic_for_send(peer, &header)?;
-        let queue_id = self.queue_for_send(&topic, &header, peer)?;
-        let born_host = peer.remote();
+    fn try_plan(&self, peer: &Peer, frame: &Frame, header: &SendMessage, group: &mut SendGroup) -> Result<(), Refusal> {
+        let topic = self.topic_for_send(peer, header)?;
+        let queue_id = self.queue_for_send(&topic, header, peer)?;
         let text = header.properties.as_deref().unwrap_or_default();
         let wait = properties::find(text, properties::WAIT) != Some("false");
         let to = ReplyTo::from(frame);
         let messages = if header.batch {
-            self.plan_batch(&topic, queue_id, &header, &frame.body, born_host, group)?
+            self.plan_batch(
+                &Batch { topic: &topic, queue_id, header, body: &frame.body, born_host: peer.remote() },
+                group,
+            )?
         } else {
-            let target = self.target_of(&topic, queue_id, &header, text)?;
+            let target = self.target_of(&topic, queue_id, header, text)?;
             let record = NewRecord {
                 topic: target.topic.as_str(),
                 queue_id: target.queue_id.get(),
                 flag: header.flag,
                 sys_flag: header.sys_flag & !sys_flag::TRANSACTION_MASK | tag_bits(&topic),
                 born_timestamp: header.born_timestamp,
-                born_host,
+                born_host: peer.remote(),
                 store_host: self.store_host,
                 reconsume_times: header.reconsume_times,
                 prepared_transaction_offset: 0,
@@ -181,29 +192,23 @@ impl Node {
         self.dead_letter_topic(&group).map(Some)
     }
 
-    fn plan_batch(
-        &self,
-        topic: &Topic,
-        queue_id: QueueId,
-        header: &SendMessage,
-        body: &Bytes,
-        born_host: SocketAddr,
-        group: &mut SendGroup,
-    ) -> Result<u64, Refusal> {
+    /// Adds the messages of a batch to `group`; returns how many.
+    fn plan_batch(&self, asked: &Batch<'_>, group: &mut SendGroup) -> Result<u64, Refusal> {
+        let illegal = |why: String| Refusal::new(ResponseCode::MESSAGE_ILLEGAL, why);
+        let header = asked.header;
         if header.topic.is_retry() {
-            return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, "a batch cannot be sent to a retry topic"));
+            return Err(illegal("a batch cannot be sent to a retry topic".to_owned()));
         }
         let mut records = Vec::new();
-        for item in BatchItems::new(body) {
-            let item =
-                item.map_err(|e| Refusal::new(ResponseCode::MESSAGE_ILLEGAL, format!("malformed batch: {e}")))?;
+        for item in BatchItems::new(asked.body) {
+            let item = item.map_err(|e| illegal(format!("malformed batch: {e}")))?;
             records.push(NewRecord {
-                topic: topic.name.as_str(),
-                queue_id: queue_id.get(),
+                topic: asked.topic.name.as_str(),
+                queue_id: asked.queue_id.get(),
                 flag: item.flag,
-                sys_flag: header.sys_flag & !sys_flag::TRANSACTION_MASK | tag_bits(&topic),
+                sys_flag: header.sys_flag & !sys_flag::TRANSACTION_MASK | tag_bits(asked.topic),
                 born_timestamp: header.born_timestamp,
-                born_host,
+                born_host: asked.born_host,
                 store_host: self.store_host,
                 reconsume_times: header.reconsume_times,
                 prepared_transaction_offset: 0,
@@ -212,9 +217,9 @@ impl Node {
             });
         }
         if records.is_empty() {
-            return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, "the batch has no message"));
+            return Err(illegal("the batch has no message".to_owned()));
         }
-        let queue = self.store.queue(&topic.name, queue_id);
+        let queue = self.store.queue(&asked.topic.name, asked.queue_id);
         group.batch.push_group(&queue, &records)?;
         Ok(records.len() as u64)
     }

@@ -30,12 +30,12 @@ impl Node {
         self: &Arc<Self>,
         peer: &Arc<Peer>,
         to: ReplyTo,
-        asked: ConsumerRunningInfo,
+        asked: &ConsumerRunningInfo,
         out: &mut BytesMut,
     ) {
         match self.online_consumer(asked.consumer_group.as_str(), &asked.client_id) {
             Ok(consumer) => {
-                let question = question(RequestCode::GET_CONSUMER_RUNNING_INFO, &asked, Bytes::new());
+                let question = question(RequestCode::GET_CONSUMER_RUNNING_INFO, asked, Bytes::new());
                 let who = format!("{} {}", asked.consumer_group, asked.client_id);
                 self.answer_later(peer, to, async move { relay(&consumer, question, &who).await });
             }
