@@ -191,7 +191,7 @@ impl CommitLog {
         for item in items {
             let len = item.size as u64;
             if len.saturating_add(SEGMENT_FILLER) > size {
-                self.give_back(fresh);
+                self.segments.put_back(fresh);
                 return Err(AppendError::TooLarge { size: len, limit: size });
             }
             let file_end = self.segments.base_of(at).saturating_add(size);
@@ -203,7 +203,7 @@ impl CommitLog {
                 match self.segments.take_next(at) {
                     Ok(segment) => fresh.push(segment),
                     Err(e) => {
-                        self.give_back(fresh);
+                        self.segments.put_back(fresh);
                         return Err(self.no_file(e));
                     }
                 }
@@ -212,13 +212,6 @@ impl CommitLog {
             at = at.saturating_add(len);
         }
         Ok(fresh)
-    }
-
-    fn give_back(&self, fresh: SmallVec<[Arc<Segment>; 1]>) {
-        // Only the first can be the next file; the others are made anew when they are needed.
-        if let Some(first) = fresh.into_iter().next() {
-            self.segments.put_back(first);
-        }
     }
 
     fn no_file(&self, e: io::Error) -> AppendError {
@@ -293,7 +286,7 @@ impl CommitLog {
         self.segments.find(offset).ok_or_else(gone)
     }
 
-    /// Makes the next file when the tail's own is more than half full. Returns whether it is there now.
+    /// Makes the next file when the tail's own is more than half full, or the first one.
     pub(crate) fn prepare_next(&self) -> io::Result<()> {
         let end = self.end();
         let base = self.segments.base_of(end);

@@ -32,6 +32,13 @@ struct Waiter {
     done: WhenDurable,
 }
 
+#[derive(Default)]
+struct Waiting {
+    list: Vec<Waiter>,
+    /// Nothing will be synced any more: nobody may begin to wait.
+    over: bool,
+}
+
 /// The durable end of the log and who waits for it.
 pub(crate) struct Flush {
     mode: FlushMode,
@@ -40,7 +47,7 @@ pub(crate) struct Flush {
     durable: AtomicU64,
     /// Held during a sync: only one at a time, so that the watermark moves in order.
     syncing: Mutex<()>,
-    waiting: Mutex<Vec<Waiter>>,
+    waiting: Mutex<Waiting>,
     /// Wakes the flush thread.
     pub(crate) bell: Bell,
 }
@@ -53,7 +60,7 @@ impl Flush {
             clock,
             durable: AtomicU64::new(durable),
             syncing: Mutex::new(()),
-            waiting: Mutex::new(Vec::new()),
+            waiting: Mutex::default(),
             bell: Bell::default(),
         }
     }
@@ -75,9 +82,9 @@ impl Flush {
         {
             let mut waiting = self.waiting.lock();
             // Looked at again under the lock: whoever moves the watermark or seals takes the lock afterwards.
-            if self.durable() < end && log.sealed().is_none() && !log.is_closed() {
+            if self.durable() < end && log.sealed().is_none() && !waiting.over {
                 let deadline = self.clock.elapsed().saturating_add(self.timeout);
-                waiting.push(Waiter { end, deadline, done });
+                waiting.list.push(Waiter { end, deadline, done });
                 drop(waiting);
                 self.bell.ring();
                 return self.expire();
@@ -137,7 +144,13 @@ impl Flush {
         self.answer(|waiter| (waiter.deadline <= now).then_some(Durability::TimedOut));
     }
 
-    /// Answers all that still wait: nothing will be synced any more.
+    /// Ends all waiting for good: the store stops.
+    pub(crate) fn end(&self) {
+        self.waiting.lock().over = true;
+        self.give_up();
+    }
+
+    /// Answers all that still wait: the log is sealed.
     pub(crate) fn give_up(&self) {
         let durable = self.durable();
         self.answer(|w| Some(if w.end <= durable { Durability::Durable } else { Durability::Failed }));
@@ -147,16 +160,12 @@ impl Flush {
         let mut ended = Vec::new();
         {
             let mut waiting = self.waiting.lock();
-            let still = waiting.len();
-            let mut kept = Vec::new();
-            for waiter in waiting.drain(..) {
+            for waiter in std::mem::take(&mut waiting.list) {
                 match verdict(&waiter) {
                     Some(durability) => ended.push((waiter.done, durability)),
-                    None => kept.push(waiter),
+                    None => waiting.list.push(waiter),
                 }
             }
-            debug_assert_eq!(still, kept.len() + ended.len());
-            *waiting = kept;
         }
         for (done, durability) in ended {
             done(durability);

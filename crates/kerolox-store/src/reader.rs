@@ -17,6 +17,8 @@ use crate::store::Store;
 
 /// Fewest units that one read looks at when a filter drops most of them.
 const UNITS_SCANNED_MIN: usize = 800;
+/// Fewest units that are read at once.
+const UNITS_HELPING_MIN: usize = 32;
 
 /// What a filter says of one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,22 +165,35 @@ impl Store {
             let next = if min == zero { min } else { max };
             return ReadResult::empty(ReadStatus::OffsetOverflowBadly, next, range);
         }
-        let mut units = Vec::new();
-        let first = match queue.units(from, limits.max_count.max(UNITS_SCANNED_MIN), &mut units) {
-            Ok(first) if !units.is_empty() => first,
-            other => {
-                tracing::warn!(%topic, queue = %queue_id, %from, %min, %max, ?other, "the queue has no unit here");
-                return ReadResult::empty(ReadStatus::OffsetFoundNull, queue.next_file(from).min(max), range);
-            }
-        };
         let config = self.config();
         let mut picked = Picked::new(self.log(), self.memory_window(), limits.max_count);
         let full = (config.memory_transfer, config.disk_transfer);
-        let taken = picked.collect(&units, full, limits, filter);
+        let mut unscanned = limits.max_count.max(UNITS_SCANNED_MIN);
+        // Without a filter one helping is enough; with one, most reads need several.
+        let helping = limits.max_count.clamp(UNITS_HELPING_MIN, UNITS_SCANNED_MIN);
+        let mut units = Vec::with_capacity(helping);
+        let mut next = from;
+        while unscanned > 0 && next < max {
+            units.clear();
+            let first = match queue.units(next, helping.min(unscanned), &mut units) {
+                Ok(first) if !units.is_empty() => first,
+                _ if next > from => break,
+                other => {
+                    tracing::warn!(%topic, queue = %queue_id, %from, %min, %max, ?other, "the queue has no unit here");
+                    return ReadResult::empty(ReadStatus::OffsetFoundNull, queue.next_file(from).min(max), range);
+                }
+            };
+            let taken = picked.collect(&units, full, limits, filter);
+            next = first + taken as u64;
+            unscanned = unscanned.saturating_sub(units.len());
+            if taken < units.len() {
+                break;
+            }
+        }
         let log_behind = picked.end.saturating_sub(picked.last_seen);
         ReadResult {
             status: picked.status,
-            next: first + taken as u64,
+            next,
             min,
             max,
             count: picked.count,
@@ -296,6 +311,8 @@ struct Picked<'a> {
     status: ReadStatus,
     /// Log offset of the last unit looked at.
     last_seen: u64,
+    /// After a record whose file is gone, units below this offset are passed over.
+    resume_at: u64,
 }
 
 impl<'a> Picked<'a> {
@@ -309,6 +326,7 @@ impl<'a> Picked<'a> {
             count: 0,
             status: ReadStatus::NoMatchedMessage,
             last_seen: 0,
+            resume_at: 0,
         }
     }
 
@@ -320,11 +338,9 @@ impl<'a> Picked<'a> {
         limits: ReadLimits<'_>,
         filter: &dyn Fn(i64, &[u8]) -> Verdict,
     ) -> usize {
-        // After a record whose file is gone, units below this offset are passed over.
-        let mut resume_at = 0;
         for (passed, unit) in units.iter().enumerate() {
             self.last_seen = unit.log_offset;
-            if unit.log_offset < resume_at {
+            if unit.log_offset < self.resume_at {
                 continue;
             }
             let cold = self.end.saturating_sub(unit.log_offset) > self.memory_window;
@@ -345,7 +361,7 @@ impl<'a> Picked<'a> {
                 let segments = self.log.segments();
                 // Only what is no longer held lies in a file that is gone as a whole.
                 if unit.log_offset < self.log.begin() {
-                    resume_at = segments.base_of(unit.log_offset).saturating_add(segments.size());
+                    self.resume_at = segments.base_of(unit.log_offset).saturating_add(segments.size());
                 }
                 continue;
             }
@@ -357,7 +373,7 @@ impl<'a> Picked<'a> {
             }
             self.count = self.count.saturating_add(1);
             self.status = ReadStatus::Found;
-            resume_at = 0;
+            self.resume_at = 0;
         }
         units.len()
     }

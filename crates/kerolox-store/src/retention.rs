@@ -2,7 +2,9 @@
 
 use std::io;
 
+use crate::commit_log::CommitLog;
 use crate::config::StoreConfig;
+use crate::segment::Segment;
 
 /// A hook for tests and the thread: pauses between deletions; returns whether to go on.
 pub(crate) type Pause<'a> = &'a dyn Fn() -> bool;
@@ -59,23 +61,21 @@ pub struct Deleted {
     pub index_files: usize,
 }
 
-/// Deletes the oldest log files that are due, one after the other with a pause between, until one must stay.
+/// Deletes the oldest log files that are due, one after the other with a pause between, until one must stay. The last
+/// one always stays.
 pub(crate) fn delete_segments(
-    log: &crate::commit_log::CommitLog,
-    config: &StoreConfig,
-    reason: Reason,
-    now_ms: i64,
+    log: &CommitLog,
+    is_due: &dyn Fn(&Segment) -> io::Result<bool>,
     pause: Pause<'_>,
 ) -> io::Result<usize> {
     let mut deleted = 0_usize;
     while deleted < FILES_PER_ROUND {
         let list = log.segments().list();
-        // The last file stays, and so does one that has not been dispatched or flushed yet: both are near the tail.
         let (Some(oldest), true) = (list.first(), list.len() > 1) else { break };
-        if !is_due(config, reason, now_ms, oldest.file().modified_ms()?) || (deleted > 0 && !pause()) {
+        if !is_due(oldest)? || (deleted > 0 && !pause()) {
             break;
         }
-        tracing::info!(file = %oldest.path().display(), ?reason, "deleting a log file");
+        tracing::info!(file = %oldest.path().display(), "deleting a log file");
         log.segments().remove_first()?;
         deleted = deleted.saturating_add(1);
     }

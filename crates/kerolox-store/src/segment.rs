@@ -55,14 +55,25 @@ pub(crate) struct Segments {
     dir: PathBuf,
     size: u64,
     list: ArcSwap<Vec<Arc<Segment>>>,
-    /// The next file, made before it is needed. The lock is held while it is made, so that whoever needs it waits.
-    spare: Mutex<Option<Arc<Segment>>>,
+    spare: Mutex<Spare>,
+}
+
+/// The next file, made before it is needed. Locked while it is made, so that whoever needs it waits.
+struct Spare {
+    ready: Option<Arc<Segment>>,
+    /// Files before this offset are in the list or with an append that will put them there: they must not be made anew.
+    given_until: u64,
 }
 
 impl Segments {
     /// Finds and opens the files of a folder.
     pub(crate) fn load(disk: Arc<dyn Disk>, dir: &Path, size: u64) -> Result<Self, OpenError> {
-        disk.create_dir_all(dir).map_err(OpenError::io(dir))?;
+        if !disk.exists(dir) {
+            disk.create_dir_all(dir).map_err(OpenError::io(dir))?;
+            if let Some(parent) = dir.parent().filter(|parent| disk.exists(parent)) {
+                disk.sync_dir(parent).map_err(OpenError::io(parent))?;
+            }
+        }
         let mut found = Vec::new();
         for entry in disk.list(dir).map_err(OpenError::io(dir))? {
             match entry.name.parse::<u64>() {
@@ -96,7 +107,8 @@ impl Segments {
             list.push(Arc::new(Segment { base, file, path, entry_durable: AtomicBool::new(true) }));
             expected_base = base.saturating_add(size);
         }
-        Ok(Self { disk, dir: dir.to_path_buf(), size, list: ArcSwap::from_pointee(list), spare: Mutex::new(None) })
+        let spare = Mutex::new(Spare { ready: None, given_until: expected_base });
+        Ok(Self { disk, dir: dir.to_path_buf(), size, list: ArcSwap::from_pointee(list), spare })
     }
 
     /// Bytes of one file.
@@ -135,23 +147,38 @@ impl Segments {
     /// Makes the file that will begin at `base`, unless it is there already.
     pub(crate) fn prepare(&self, base: u64) -> io::Result<()> {
         let mut spare = self.spare.lock();
-        if spare.as_ref().is_none_or(|s| s.base != base) && self.find(base).is_none() {
-            *spare = Some(self.make(base)?);
+        if spare.ready.is_none() && base >= spare.given_until {
+            spare.ready = Some(self.make(base)?);
         }
         Ok(())
     }
 
     /// Gives the file that begins at `base`, made now if nobody has prepared it. It is not in the list yet.
     pub(crate) fn take_next(&self, base: u64) -> io::Result<Arc<Segment>> {
-        match self.spare.lock().take() {
-            Some(spare) if spare.base == base => Ok(spare),
-            _ => self.make(base),
-        }
+        let mut spare = self.spare.lock();
+        assert!(base >= spare.given_until, "a log file is made once");
+        let segment = match spare.ready.take_if(|ready| ready.base == base) {
+            Some(ready) => ready,
+            None => self.make(base)?,
+        };
+        spare.given_until = segment.end();
+        Ok(segment)
     }
 
-    /// Takes back a file that was not needed after all.
-    pub(crate) fn put_back(&self, segment: Arc<Segment>) {
-        *self.spare.lock() = Some(segment);
+    /// Takes back files that were not needed after all.
+    pub(crate) fn put_back(&self, segments: impl IntoIterator<Item = Arc<Segment>>) {
+        let mut spare = self.spare.lock();
+        let mut segments = segments.into_iter();
+        if let Some(first) = segments.next() {
+            spare.given_until = first.base;
+            spare.ready = Some(first);
+        }
+        // Only the first can be the next file.
+        for later in segments {
+            if let Err(error) = self.disk.remove(later.path()) {
+                tracing::warn!(path = %later.path().display(), %error, "an unused log file stays until the next start");
+            }
+        }
     }
 
     /// Adds the file behind the last one.
@@ -184,13 +211,14 @@ impl Segments {
         }
         // A cut file that came back with the next crash would be read behind newer records.
         self.disk.sync_dir(&self.dir)?;
+        self.spare.lock().given_until = keep.last().map_or(from, |last| last.end());
         self.list.store(Arc::new(keep));
         Ok(())
     }
 
     /// Removes the file made ahead: a clean stop leaves only files with records.
     pub(crate) fn remove_spare(&self) -> io::Result<()> {
-        match self.spare.lock().take() {
+        match self.spare.lock().ready.take() {
             Some(spare) => self.disk.remove(spare.path()),
             None => Ok(()),
         }

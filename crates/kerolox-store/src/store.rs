@@ -62,7 +62,7 @@ impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.log.close();
         self.0.stop_threads();
-        self.0.flush.give_up();
+        self.0.flush.end();
         self.0.held.lock().take();
     }
 }
@@ -308,7 +308,7 @@ impl Store {
         shared.log.close();
         shared.stop_threads();
         let stopped = self.settle();
-        shared.flush.give_up();
+        shared.flush.end();
         shared.held.lock().take();
         stopped
     }

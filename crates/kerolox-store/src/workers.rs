@@ -12,6 +12,7 @@ use crate::config::FlushMode;
 use crate::dispatch::Arrivals;
 use crate::mark::Mark;
 use crate::retention::{self, Deleted, Reason};
+use crate::segment::Segment;
 use crate::store::{Shared, Store};
 
 /// How long a step that failed waits before it is tried again.
@@ -109,7 +110,7 @@ fn keep(shared: &Shared) {
         }
         shared.flush.expire();
         let done = shared.dispatch.done();
-        if saved != Some(done) {
+        if saved != Some(done) && shared.log.sealed().is_none() {
             match shared.save_checkpoint() {
                 Ok(()) => saved = Some(done),
                 Err(error) => tracing::error!(%error, "no checkpoint: a start after a crash takes longer"),
@@ -123,7 +124,6 @@ fn keep(shared: &Shared) {
         }
         if now() >= clean_at {
             clean_at = now().saturating_add(shared.config.clean_interval);
-            shared.look_at_disk();
             let pause = || {
                 shared.bells.keeper.pause(shared.config.delete_pause);
                 !shared.is_stopping()
@@ -160,7 +160,7 @@ impl Shared {
     pub(crate) fn look_at_disk(&self) -> Option<u8> {
         let used = |path| self.disk.usage(path).map(|usage| usage.used_percent()).ok();
         let used = used(&self.config.commit_log_dir).max(used(&self.config.root))?;
-        let full = used >= self.config.disk_full_ratio;
+        let full = used > self.config.disk_full_ratio;
         // Below the ratio there may still be no room for a whole file; the append that needs it finds out.
         if self.log.room().set(full, used) {
             let limit = self.config.disk_full_ratio;
@@ -191,7 +191,13 @@ impl Shared {
         if reason == Reason::Forced {
             tracing::warn!(used, "the disk is nearly full: deleting the oldest log files whatever their age");
         }
-        deleted.segments = retention::delete_segments(&self.log, &self.config, reason, now_ms, pause)?;
+        // What is not in its queue or not on the medium yet is not old, whatever its time says.
+        let settled = self.dispatch.done().min(self.flush.durable());
+        let is_due = |segment: &Segment| {
+            Ok(segment.end() <= settled
+                && retention::is_due(&self.config, reason, now_ms, segment.file().modified_ms()?))
+        };
+        deleted.segments = retention::delete_segments(&self.log, &is_due, pause)?;
         self.counters.segments_deleted.add(deleted.segments as u64);
         let begin = self.log.begin();
         for queue in self.queues.all() {
@@ -223,7 +229,11 @@ impl Shared {
         next.log_ms = if log_ms == 0 { next.log_ms } else { log_ms };
         next.queues_ms = if queues_ms == 0 { next.queues_ms } else { queues_ms };
         next.index_ms = self.index.as_ref().map_or(next.index_ms, crate::index::Index::sealed_ms);
+        let is_new = !self.disk.exists(&self.paths.checkpoint);
         next.save(self.disk.as_ref(), &self.paths.checkpoint)?;
+        if is_new {
+            self.disk.sync_dir(&self.config.root)?;
+        }
         mark.save(self.disk.as_ref(), &self.paths.checkpoint, &next)?;
         *checkpoint = next;
         Ok(())

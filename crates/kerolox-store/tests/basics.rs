@@ -251,3 +251,40 @@ fn threads_dispatch_flush_and_tell() {
     let files = std::fs::read_dir(dir.path().join("commitlog")).unwrap().count();
     assert_eq!(files, store.stats().segments, "the file made ahead is gone");
 }
+
+/// Several writers and the store's own threads over many small files: files made ahead, rolling, dispatch and reads race.
+#[test]
+fn writers_and_threads_race_without_loss() {
+    const WRITERS: u32 = 3;
+    const MESSAGES: u32 = 3_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(small(dir.path()), real());
+    store.start(Arc::new(Deaf)).unwrap();
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let store = store.clone();
+            scope.spawn(move || {
+                for n in 0..MESSAGES {
+                    let appended = send(&store, "T", writer, &n.to_be_bytes()).unwrap();
+                    assert_eq!(appended.queue_offset.get(), u64::from(n));
+                }
+            });
+        }
+    });
+    store.shutdown().unwrap();
+    for writer in 0..WRITERS {
+        let expected: Vec<_> = (0..MESSAGES).map(|n| n.to_be_bytes().to_vec()).collect();
+        assert_eq!(bodies(&store, "T", writer), expected);
+    }
+    assert_eq!(store.stats().records_skipped, 0);
+    let mut names: Vec<_> =
+        std::fs::read_dir(dir.path().join("commitlog")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names.len(), store.stats().segments, "no file is left over");
+}
+
+struct Deaf;
+
+impl Arrivals for Deaf {
+    fn arrived(&self, _: &str, _: QueueId, _: QueueOffset, _: i64) {}
+}
