@@ -134,6 +134,7 @@ impl Queue {
         if let Some(unit) = units.iter().find(|unit| !unit.is_message()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{unit:?} is no message")));
         }
+        let nothing_readable = self.min() >= self.max();
         let mut blank_from = self.begin_at(first)?;
         let mut rest = units;
         let mut at = first;
@@ -151,6 +152,9 @@ impl Queue {
                 at = at.saturating_add(to_u64(here.len()));
                 tail.log_end = last.log_end();
                 self.max.store(at, Ordering::Release);
+                if nothing_readable {
+                    self.min.store(first, Ordering::Release);
+                }
             }
         }
         Ok(())
@@ -199,7 +203,7 @@ impl Queue {
         Ok(Some(self.read_one(at.get())?).filter(Unit::is_message))
     }
 
-    /// Makes all units durable, and closes descriptors that were not used since the last call.
+    /// Makes all units durable.
     ///
     /// # Errors
     /// When the disk fails; the next call tries again.
@@ -216,8 +220,12 @@ impl Queue {
         if outcome.is_err() {
             files.give_back(&dirty, names_changed);
         }
-        files.close_idle();
         outcome
+    }
+
+    /// Closes descriptors that were not used since the last call.
+    pub fn close_idle(&self) {
+        self.files.lock().close_idle();
     }
 
     /// Removes all files and the folder; what is still on its way to this queue is dropped.
@@ -232,8 +240,9 @@ impl Queue {
         self.max.store(0, Ordering::Release);
         let mut files = self.files.lock();
         while !files.is_empty() {
-            files.remove_last(self.home())?;
+            files.remove_first(self.home())?;
         }
+        *files = Files::default();
         let folder = self.home().folder();
         if self.place.disk.exists(&folder)
             && let Err(error) = self.place.disk.remove_dir(&folder)
@@ -273,18 +282,17 @@ impl Queue {
             }
         }
         if files.is_empty() {
-            let file_begin = first / self.units_per_file() * self.units_per_file();
-            self.max.store(first, Ordering::Release);
-            self.min.store(first, Ordering::Release);
-            return Ok(file_begin);
+            return Ok(first / self.units_per_file() * self.units_per_file());
         }
-        if first.saturating_sub(max) > QUEUE_GAP_MAX {
+        // The first file may be there without a unit, when the disk failed after it was made.
+        let end = max.max(files.first() / UNIT_SIZE);
+        if first.saturating_sub(end) > QUEUE_GAP_MAX {
             return wrong("leaves a gap too large to fill");
         }
-        if first > max {
-            tracing::warn!(topic = %self.topic, queue = %self.id, end = max, next = first, "queue has a gap");
+        if first > end && min < max {
+            tracing::warn!(topic = %self.topic, queue = %self.id, end, next = first, "queue has a gap");
         }
-        Ok(max)
+        Ok(end)
     }
 
     /// Writes blanks and units at `begin`, all in one file.

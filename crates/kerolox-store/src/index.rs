@@ -1,8 +1,8 @@
 //! The key index: finds messages by topic and key.
 //!
 //! A batch's entries go to the newest file in one write and are the truth; slots live in memory and reach the file when
-//! it is full or the store stops. After a crash they are derived again from the entries, which also shows up to where
-//! the entries themselves are whole.
+//! it is full or the store stops. After a crash they are derived again from the entries that the header counts; it is
+//! written only when these are durable. The reference keeps no such order, so entries are checked against each other too.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,6 @@ use format::{ENTRY_BYTES, Entry, Header, Layout};
 use segment::{Search, Segment};
 use slots::Slots;
 
-/// Entries after which the header is written again, so that a crash of the process alone loses few of them.
-const HEADER_EVERY_ENTRIES: u32 = 65_536;
 /// Memory kept for the entries of a batch between batches.
 const PENDING_KEPT_BYTES: usize = 1 << 20;
 
@@ -91,9 +89,9 @@ struct State {
     /// Encoded entries not written yet; empty between batches.
     pending: Vec<u8>,
     /// Files sealed since the last sync.
-    unsynced: Vec<(Arc<Segment>, i64)>,
-    /// Files were made or removed since the last sync.
-    names_changed: bool,
+    unsynced: Vec<(Arc<Segment>, Header)>,
+    /// How often keys were taken back.
+    cuts: u64,
     /// End time of the last full file that is durable.
     sealed_ms: i64,
 }
@@ -107,10 +105,8 @@ struct Active {
     segment: Arc<Segment>,
     header: Header,
     slots: Slots,
-    /// The header in the file.
-    written: Header,
-    /// The header at the last sync.
-    synced: Option<Header>,
+    /// The header in the file: what it counts is durable.
+    durable: Header,
 }
 
 impl Index {
@@ -229,7 +225,6 @@ impl Index {
             remove_file(self.disk.as_ref(), &oldest.segment.path)?;
             let gone = state.sealed.remove(0);
             state.unsynced.retain(|(segment, _)| !Arc::ptr_eq(segment, &gone.segment));
-            state.names_changed = true;
             removed = removed.saturating_add(1);
         }
         Ok(removed)
@@ -252,48 +247,48 @@ impl Index {
     }
 
     fn sync_with(&self, slots: bool) -> io::Result<()> {
-        let (newest, sealed, names_changed) = {
+        let (due, cuts) = {
             let mut state = self.state.lock();
-            let newest = match &mut state.active {
-                Some(active) => {
-                    if slots {
-                        active.slots.write(active.segment.file.as_ref())?;
-                    }
-                    active.write_header()?;
-                    let due = slots || active.synced != Some(active.header);
-                    due.then(|| (active.segment.clone(), active.header))
+            let mut due = state.unsynced.clone();
+            if let Some(active) = &mut state.active {
+                if slots {
+                    active.slots.write(active.segment.file.as_ref())?;
                 }
-                None => None,
-            };
-            (newest, std::mem::take(&mut state.unsynced), std::mem::take(&mut state.names_changed))
-        };
-        // The lock is not held while the disk works. What could not be synced is due again.
-        let mut failed = Vec::new();
-        let mut outcome = Ok(());
-        let mut sealed_ms = None;
-        for (segment, end_ms) in sealed {
-            match segment.file.sync_data() {
-                Ok(()) if failed.is_empty() => sealed_ms = Some(end_ms),
-                Ok(()) => {}
-                Err(error) => {
-                    outcome = Err(error);
-                    failed.push((segment, end_ms));
+                if slots || active.durable != active.header {
+                    due.push((active.segment.clone(), active.header));
                 }
             }
-        }
-        let names = if names_changed && self.disk.exists(&self.dir) { self.disk.sync_dir(&self.dir) } else { Ok(()) };
-        let last = newest.as_ref().map_or(Ok(()), |(segment, _)| segment.file.sync_data());
-        let mut state = self.state.lock();
-        if let (Ok(()), Some((segment, header)), Some(active)) = (&last, newest, &mut state.active)
-            && Arc::ptr_eq(&segment, &active.segment)
+            (due, state.cuts)
+        };
+        due.iter().try_for_each(|(segment, header)| self.make_durable(segment, header, cuts))
+    }
+
+    /// First the entries, then the header that counts them: so a header never counts an entry that a crash could take.
+    /// The lock is not held while the disk works; if keys were taken back meanwhile, the header is out of date.
+    fn make_durable(&self, segment: &Arc<Segment>, header: &Header, cuts: u64) -> io::Result<()> {
+        segment.file.sync_data()?;
         {
-            active.synced = Some(header);
+            let state = self.state.lock();
+            if state.cuts != cuts {
+                return Ok(());
+            }
+            segment.write_header(header)?;
         }
-        failed.append(&mut state.unsynced);
-        state.unsynced = failed;
-        state.names_changed |= names.is_err();
-        state.sealed_ms = sealed_ms.unwrap_or(state.sealed_ms).max(state.sealed_ms);
-        outcome.and(names).and(last)
+        segment.file.sync_data()?;
+        let mut state = self.state.lock();
+        if state.cuts != cuts {
+            return Ok(());
+        }
+        if let Some(active) = state.active.as_mut().filter(|active| Arc::ptr_eq(&active.segment, segment)) {
+            active.durable = *header;
+        }
+        // A file that became full meanwhile has got more entries, which are due the next time.
+        let sealed = state.unsynced.iter().position(|(due, full)| Arc::ptr_eq(due, segment) && full == header);
+        if let Some(sealed) = sealed {
+            state.unsynced.remove(sealed);
+            state.sealed_ms = header.end_ms;
+        }
+        Ok(())
     }
 
     fn put_all(&self, state: &mut State, batch: &[IndexKeys<'_>], undo: &mut Mark) -> io::Result<()> {
@@ -321,7 +316,6 @@ impl Index {
     fn begin_file(&self, state: &mut State) -> io::Result<()> {
         if let Some(active) = &mut state.active {
             active.slots.write(active.segment.file.as_ref())?;
-            active.write_header()?;
         }
         let now = self.clock.wall_ms();
         let last = state.active.as_ref().map(|active| &active.segment);
@@ -329,10 +323,11 @@ impl Index {
         let name = name::after(name::file_name(now, (self.utc_offset)(now)), last);
         let header = state.newest().map_or(Header::empty(0, 0), |last| Header::empty(last.end_ms, last.end_log));
         let segment = Arc::new(Segment::create(self.disk.as_ref(), &self.dir, name, self.layout, &header)?);
+        // A crash must not take this file's name and leave the next one's: keys would be missing between them.
+        self.disk.sync_dir(&self.dir)?;
         let slots = Slots::zeros(self.layout);
-        state.names_changed = true;
-        if let Some(full) = state.active.replace(Active { segment, header, slots, written: header, synced: None }) {
-            state.unsynced.push((full.segment.clone(), full.header.end_ms));
+        if let Some(full) = state.active.replace(Active { segment, header, slots, durable: header }) {
+            state.unsynced.push((full.segment.clone(), full.header));
             state.sealed.push(Sealed { segment: full.segment, header: full.header });
         }
         Ok(())
@@ -393,9 +388,6 @@ impl State {
         let first = active.header.count.saturating_sub(entries);
         active.segment.file.write_at(active.segment.layout.entry_at(first), &self.pending)?;
         self.pending.clear();
-        if active.header.count.saturating_sub(active.written.count) >= HEADER_EVERY_ENTRIES {
-            active.write_header()?;
-        }
         Ok(())
     }
 
@@ -409,14 +401,6 @@ impl State {
 impl Active {
     fn is_full(&self) -> bool {
         self.header.count >= self.segment.layout.entries
-    }
-
-    fn write_header(&mut self) -> io::Result<()> {
-        if self.written != self.header {
-            self.segment.write_header(&self.header)?;
-            self.written = self.header;
-        }
-        Ok(())
     }
 }
 

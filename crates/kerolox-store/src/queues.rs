@@ -129,7 +129,18 @@ impl Queues {
                 self.place.disk.remove_dir(&folder)?;
             }
         }
+        // A topic of the same name may be made anew: nothing of this one may come back then.
+        if !topics.is_empty() && self.place.disk.exists(&self.place.root) {
+            self.place.disk.sync_dir(&self.place.root)?;
+        }
         Ok(topics)
+    }
+
+    /// Closes descriptors that no queue used since the last call.
+    pub fn close_idle(&self) {
+        for queue in self.map.pin().values() {
+            queue.close_idle();
+        }
     }
 
     fn load_topic(&mut self, folder: &Path, topic: &TopicName) -> Result<(), LoadError> {

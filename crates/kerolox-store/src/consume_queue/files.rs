@@ -141,6 +141,9 @@ impl Files {
         if self.count == 0 {
             home.place.disk.create_dir_all(&home.folder())?;
             self.first = start;
+        } else if self.names_changed {
+            // A crash must not take this file's name and leave the next one's: that would be a hole.
+            home.place.disk.sync_dir(&home.folder())?;
         }
         let mode = OpenMode::Create { len: home.place.file_size, allocate: Allocate::Sparse };
         let file = home.place.disk.open(&home.file(start), mode)?;
@@ -157,9 +160,10 @@ impl Files {
         Ok(())
     }
 
-    /// Removes the newest file.
+    /// Removes the newest file for good: if it came back after a crash, without those before it, there would be a hole.
     pub(crate) fn remove_last(&mut self, home: Home<'_>) -> io::Result<()> {
-        self.remove(home, self.last(home.place))
+        self.remove(home, self.last(home.place))?;
+        home.place.disk.sync_dir(&home.folder())
     }
 
     fn remove(&mut self, home: Home<'_>, start: u64) -> io::Result<()> {

@@ -16,6 +16,9 @@ impl Queue {
     /// missing or does not follow the one before in the log, and clears what is behind. Returns where the log must be
     /// dispatched from as far as this queue knows: the end of its last record, 0 without one.
     ///
+    /// A unit torn in its middle is not noticed: the caller truncates to where dispatch begins again, which is at or
+    /// before what the last flush covered.
+    ///
     /// # Errors
     /// When the disk fails.
     pub fn recover(&self) -> io::Result<u64> {
@@ -31,8 +34,8 @@ impl Queue {
         'walk: while at < limit {
             let len = self.room_in_file(at).min(to_u64(READ_UNITS));
             for unit in self.read(at, len, &mut bytes)? {
-                let follows = unit.is_blank() || unit.log_offset >= log_end;
-                if !unit.is_taken() || !follows {
+                let follows = unit.is_message() && unit.log_offset >= log_end;
+                if !follows && !unit.is_blank() {
                     break 'walk;
                 }
                 if unit.is_message() {

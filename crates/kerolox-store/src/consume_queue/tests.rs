@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use kerolox_wire::clock::ManualClock;
 use proptest::prelude::*;
 
 use super::*;
+use crate::disk::sim::{Loss, SimDisk};
 use crate::disk::{Disk, RealDisk};
 use crate::queues::Queues;
 use crate::vectors;
@@ -300,6 +302,7 @@ fn idle_queues_hold_no_descriptors() {
     for open in [2, 2, 0] {
         assert_eq!(queue.files.lock().open_count(), open);
         queue.flush().unwrap();
+        queue.close_idle();
     }
     assert_eq!(all(&queue), units(0..20));
     assert!(size_of::<Queue>() <= 320, "ten thousand queues cost a few megabytes: {}", size_of::<Queue>());
@@ -427,5 +430,68 @@ proptest! {
         let next = Unit { log_offset: queue.log_end().min(1 << 50), size: 9, tags_code: 0 };
         queue.append(max, &[next]).unwrap();
         queue.flush().unwrap();
+    }
+}
+
+fn on(disk: &SimDisk) -> Arc<Queue> {
+    let queues = Queues::load(Arc::new(disk.clone()), Path::new("/queues"), FILE_SIZE).unwrap();
+    queues.get_or_create(&topic(), QueueId::new(3))
+}
+
+#[test]
+fn a_disk_that_fails_once_at_any_point_costs_nothing() {
+    for n in 0.. {
+        let disk = SimDisk::new(Arc::new(ManualClock::at(0)));
+        let queue = on(&disk);
+        disk.fail_after(n, io::ErrorKind::StorageFull);
+        let mut failed = 0;
+        for (from, to) in [(11, 15), (15, 40), (40, 41)] {
+            while queue.append(at(from), &units(from..to)).and_then(|()| queue.flush()).is_err() {
+                failed += 1;
+                assert!(failed < 3, "fails once at operation {n}");
+            }
+        }
+        assert_eq!(all(&queue), units(11..41));
+        let queue = on(&disk);
+        assert_eq!(queue.recover_clean().unwrap(), 4100);
+        assert_eq!(all(&queue), units(11..41));
+        if failed == 0 {
+            assert!(n > 5);
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_point_leaves_a_queue_that_can_be_filled_again() {
+    for loss in [Loss::Nothing, Loss::Everything].into_iter().chain((0..20).map(Loss::Torn)) {
+        for n in 0.. {
+            let disk = SimDisk::new(Arc::new(ManualClock::at(0)));
+            let queue = on(&disk);
+            disk.stop_after(n);
+            let mut durable = 11;
+            let mut done = true;
+            for (from, to) in [(11, 15), (15, 30), (30, 41)] {
+                match queue.append(at(from), &units(from..to)).and_then(|()| queue.flush()) {
+                    Ok(()) if done => durable = to,
+                    _ => done = false,
+                }
+            }
+            drop(queue);
+            disk.crash(loss);
+            let queue = on(&disk);
+            let log_end = queue.recover().unwrap();
+            assert!(
+                log_end >= if durable > 11 { durable * 100 } else { 0 },
+                "{log_end} of {durable} at {n} with {loss:?}"
+            );
+            // Units made since the last flush may be torn: they are made again, as recovery of the store does.
+            queue.truncate(durable * 100).unwrap();
+            queue.append(at(11), &units(11..45)).unwrap();
+            assert_eq!(all(&queue), units(11..45));
+            if done {
+                break;
+            }
+        }
     }
 }

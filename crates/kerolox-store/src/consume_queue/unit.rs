@@ -6,6 +6,8 @@ pub const UNIT_SIZE: u64 = 20;
 pub(super) const UNIT_BYTES: usize = 20;
 /// Largest size the format's signed 32 bits can say; only blanks have it.
 const BLANK_SIZE: u32 = i32::MAX.cast_unsigned();
+/// Sizes from here on are no record's, but those of a torn blank.
+const RECORD_SIZE_END: u32 = 0x7F00_0000;
 
 const _: () = assert!(UNIT_BYTES as u64 == UNIT_SIZE);
 
@@ -39,7 +41,7 @@ impl Unit {
     /// Whether the unit stands for a message.
     #[must_use]
     pub fn is_message(&self) -> bool {
-        self.is_taken() && !self.is_blank()
+        self.is_taken() && self.size < RECORD_SIZE_END
     }
 
     /// Where the record ends in the log.

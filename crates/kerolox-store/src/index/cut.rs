@@ -22,7 +22,7 @@ impl Index {
 
 /// As [`Index::truncate`].
 pub(super) fn cut_back(disk: &dyn Disk, dir: &Path, state: &mut State, log_end: u64) -> io::Result<()> {
-    let mut removed = false;
+    state.cuts = state.cuts.saturating_add(1);
     loop {
         let active = match state.active.take() {
             Some(active) => active,
@@ -30,7 +30,7 @@ pub(super) fn cut_back(disk: &dyn Disk, dir: &Path, state: &mut State, log_end: 
                 Some(last) => {
                     state.unsynced.retain(|(segment, _)| !Arc::ptr_eq(segment, &last.segment));
                     let slots = Slots::on_disk(last.segment.layout);
-                    Active { segment: last.segment, header: last.header, slots, written: last.header, synced: None }
+                    Active { segment: last.segment, header: last.header, slots, durable: last.header }
                 }
                 None => break,
             },
@@ -45,15 +45,13 @@ pub(super) fn cut_back(disk: &dyn Disk, dir: &Path, state: &mut State, log_end: 
             state.active = Some(active);
             remove_file(disk, &path)?;
             state.active = None;
-            removed = true;
+            // If it came back after a crash, without those before it, keys would be missing between.
+            disk.sync_dir(dir)?;
             continue;
         }
         let active = state.active.insert(active);
         active.drop_behind(log_end)?;
         break;
-    }
-    if removed && disk.exists(dir) {
-        disk.sync_dir(dir)?;
     }
     state.next_log = state.next_log.min(log_end);
     state.sealed_ms = state.sealed_ms.min(state.sealed.last().map_or(0, |last| last.header.end_ms));
@@ -63,11 +61,12 @@ pub(super) fn cut_back(disk: &dyn Disk, dir: &Path, state: &mut State, log_end: 
 impl Active {
     fn drop_behind(&mut self, log_end: u64) -> io::Result<()> {
         drop_newest(&self.segment, &mut self.header, &mut self.slots, |entry| entry.log_offset >= log_end)?;
-        // A header that counted dropped entries would bring them back after a crash.
         self.slots.write(self.segment.file.as_ref())?;
-        self.write_header()?;
+        // A header that counted dropped entries would bring them back after a crash.
         self.segment.file.sync_data()?;
-        self.synced = Some(self.header);
+        self.segment.write_header(&self.header)?;
+        self.segment.file.sync_data()?;
+        self.durable = self.header;
         Ok(())
     }
 }

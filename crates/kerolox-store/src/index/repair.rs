@@ -93,22 +93,24 @@ fn take_in(disk: &dyn Disk, segment: Segment, last: bool, crash: Option<i64>, fo
     let header = segment.read_header()?;
     let layout = segment.layout;
     let durable = crash.is_none_or(|durable_ms| header.end_ms <= durable_ms && !header.is_empty());
+    if crash.is_none() && header.is_empty() && !last {
+        // Left over when the disk failed while the file was made.
+        return remove_file(disk, &segment.path);
+    }
+    // Only a full file is followed by another.
+    let has_its_place = if last { header.count <= layout.entries } else { header.count == layout.entries };
     let segment = Arc::new(segment);
-    if durable && header.count <= layout.entries && (!last || slots_are_written(&segment, &header)?) {
-        if header.is_empty() && !last {
-            // Left over when the disk failed while the file was made.
-            return remove_file(disk, &segment.path);
-        }
+    if durable && has_its_place && (!last || slots_are_written(&segment, &header)?) {
         if last {
             let slots = Slots::on_disk(layout);
-            found.active = Some(Active { segment, header, slots, written: header, synced: Some(header) });
+            found.active = Some(Active { segment, header, slots, durable: header });
         } else {
             found.sealed.push(Sealed { segment, header });
         }
         return Ok(());
     }
     let mut walked = walk(&segment, &header)?;
-    let whole = walked.header.count == header.count && !walked.header.is_empty();
+    let whole = has_its_place && walked.header.count == header.count && !walked.header.is_empty();
     if !whole || last {
         walked.drop_last_record(&segment)?;
         let before = found.sealed.last().map_or(0, |before| before.header.end_log);
@@ -214,7 +216,8 @@ impl Walked {
                 .last()
                 .map_or(Header::empty(0, 0), |before| Header::empty(before.header.end_ms, before.header.end_log));
         }
+        segment.file.sync_data()?;
         segment.write_header(&self.header)?;
-        Ok(Active { segment, header: self.header, slots: self.slots, written: self.header, synced: None })
+        Ok(Active { segment, header: self.header, slots: self.slots, durable: self.header })
     }
 }

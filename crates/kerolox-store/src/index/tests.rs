@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::format::HEADER_BYTES;
 use super::*;
 use crate::disk::RealDisk;
+use crate::disk::sim::{Loss, SimDisk};
 use crate::vectors;
 
 const NOW: i64 = 1_700_000_000_000;
@@ -389,7 +390,8 @@ proptest! {
         file in any::<prop::sample::Index>(),
         first in 1_u32..50,
         skip in 0_u64..20,
-        len in 1_u64..400,
+        // Pages and sectors are lost, never single bytes: at least one whole entry is gone.
+        len in 40_u64..400,
         slots_too in any::<bool>(),
     ) {
         let dir = tempfile::tempdir().unwrap();
@@ -460,6 +462,72 @@ fn keys_of_records_that_a_crash_took_from_the_log_are_dropped() {
             assert!(log_end == end || find(&index, &format!("U{}", end - 1)).is_empty());
             put(&index, log_end + 1..end);
             index.flush().unwrap();
+        }
+    }
+}
+
+fn on(disk: &SimDisk, crash: bool) -> Index {
+    Index::open(Arc::new(disk.clone()), Path::new("/index"), how(SMALL, crash.then_some(0))).unwrap()
+}
+
+#[test]
+fn a_disk_that_fails_once_at_any_point_costs_nothing() {
+    for n in 0.. {
+        let disk = SimDisk::new(Arc::new(ManualClock::at(NOW)));
+        let index = on(&disk, false);
+        put(&index, 0..10);
+        disk.fail_after(n, io::ErrorKind::StorageFull);
+        let mut failed = 0;
+        for begin in (10..70).step_by(10) {
+            let records: Vec<_> = (begin..begin + 10).map(record).collect();
+            let keys: Vec<_> = records.iter().map(Record::keys).collect();
+            while index.put(&keys).and_then(|()| index.sync()).is_err() {
+                failed += 1;
+                assert!(failed < 3, "fails once at operation {n}");
+            }
+        }
+        assert_holds(&index, 70);
+        while index.flush().is_err() {
+            failed += 1;
+            assert!(failed < 3, "fails once at operation {n}");
+        }
+        let index = on(&disk, false);
+        assert_eq!(index.rebuild_from(), None);
+        assert_holds(&index, 70);
+        if failed == 0 {
+            assert!(n > 10);
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_point_loses_no_key() {
+    for loss in [Loss::Nothing, Loss::Everything].into_iter().chain((0..20).map(Loss::Torn)) {
+        for n in 0.. {
+            let disk = SimDisk::new(Arc::new(ManualClock::at(NOW)));
+            let index = on(&disk, false);
+            disk.stop_after(n);
+            let all: Vec<_> = (0..80).map(record).collect();
+            let mut done = true;
+            for (number, part) in all.chunks(7).enumerate() {
+                let keys: Vec<_> = part.iter().map(Record::keys).collect();
+                let sync = || if number % 4 == 0 { index.sync() } else { Ok(()) };
+                done &= index.put(&keys).and_then(|()| sync()).is_ok();
+            }
+            drop(index);
+            disk.crash(loss);
+            let index = on(&disk, true);
+            let from = index.rebuild_from().unwrap() / 100;
+            put(&index, from..85);
+            assert_holds(&index, 85);
+            index.flush().unwrap();
+            let index = on(&disk, false);
+            assert_eq!(index.rebuild_from(), None);
+            assert_holds(&index, 85);
+            if done {
+                break;
+            }
         }
     }
 }
