@@ -189,6 +189,11 @@ public class Interchange {
                 topic(t, 2, 6);
             }
             topic("%RETRY%" + RETRY_GROUP, 1, 6);
+            // 4.7.1 may lose one of two first commits of a group that come at once; so the first ones come alone
+            for (int q = 0; q < 2; q++) {
+                admin.updateConsumeOffset(broker, RETRY_GROUP, new MessageQueue(RETRY, brokerName, q), 0);
+                admin.updateConsumeOffset(broker, PUSH_GROUP, new MessageQueue(PUSH, brokerName, q), 0);
+            }
         }
         List<Message> delayed = new ArrayList<>();
         for (int i = 0; i < 40; i++) {
@@ -237,9 +242,7 @@ public class Interchange {
         retrying.shutdown();
         for (int q = 0; q < 4; q++) {
             MessageQueue mq = new MessageQueue(SINGLE, brokerName, q);
-            puller.fetchConsumeOffset(mq, false);
-            puller.updateConsumeOffset(mq, 100L * phase + q);
-            puller.getOffsetStore().persist(mq);
+            admin.updateConsumeOffset(broker, OFFSET_GROUP, mq, 100L * phase + q);
             lines.add(String.join("\t", "offset", OFFSET_GROUP, SINGLE, "" + q, "" + (100L * phase + q)));
         }
         for (Entry e : push) {

@@ -223,8 +223,8 @@ def main():
             if state.round < a.rounds:
                 sent += load(state, a.address, state.rng.uniform(0.3, 1.2), pid)
         read_all_again(state, a.address)
-    except AssertionError as e:
-        print("round %d: %s" % (state.round, e), flush=True)
+    except (AssertionError, mq.Refused, OSError, EOFError) as e:
+        print("round %d: %s: %s" % (state.round, type(e).__name__, e), flush=True)
         return 1
     stored = sum(map(len, state.stored))
     print("%d rounds, %.1f s each (start %.2f s): %d acknowledged, all there; %d stored, of them %d not answered before the kill, "
