@@ -195,6 +195,8 @@ impl Segments {
         let (Some(first), true) = (list.first(), list.len() > 1) else { return Ok(None) };
         self.disk.remove(first.path())?;
         self.list.rcu(|list| list.iter().filter(|s| s.base != first.base).cloned().collect::<Vec<_>>());
+        // If it came back after a crash, without those behind it, there would be a hole.
+        self.disk.sync_dir(&self.dir)?;
         Ok(Some(first.base))
     }
 
@@ -227,6 +229,10 @@ impl Segments {
     /// Makes a file and its entry in the folder durable.
     pub(crate) fn sync(&self, segment: &Segment) -> io::Result<()> {
         segment.file.sync_data()?;
+        self.sync_entry(segment)
+    }
+
+    fn sync_entry(&self, segment: &Segment) -> io::Result<()> {
         if !segment.entry_durable.load(Ordering::Acquire) {
             self.disk.sync_dir(&self.dir)?;
             segment.entry_durable.store(true, Ordering::Release);
@@ -235,6 +241,13 @@ impl Segments {
     }
 
     fn make(&self, base: u64) -> io::Result<Arc<Segment>> {
+        // A crash must not take the name before this one and leave this one: that would be a hole.
+        match self.list.load().last() {
+            Some(last) if last.end() == base => self.sync_entry(last)?,
+            // The one before belongs to the same append and is not in the list yet.
+            Some(_) => self.disk.sync_dir(&self.dir)?,
+            None => {}
+        }
         let path = self.dir.join(file_name(base));
         let file = self.disk.open(&path, OpenMode::Create { len: self.size, allocate: Allocate::Full })?;
         Ok(Arc::new(Segment { base, file, path, entry_durable: AtomicBool::new(false) }))

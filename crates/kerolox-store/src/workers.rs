@@ -53,7 +53,7 @@ fn dispatch(shared: &Shared, arrivals: &dyn Arrivals) {
     let bell = &shared.dispatch.bell;
     while !shared.is_stopping() {
         match shared.dispatch.step(&shared.sources(), Some(arrivals)) {
-            Ok(true) => {}
+            Ok(true) => shared.bells.keeper.ring(),
             Ok(false) => {
                 arrivals.caught_up();
                 bell.wait(None, || shared.is_stopping() || shared.dispatch.has_work(&shared.log));
@@ -103,8 +103,13 @@ fn keep(shared: &Shared) {
     let mut index_at = now().saturating_add(INDEX_SYNC_EVERY);
     let mut saved = None;
     while !shared.is_stopping() {
-        let pause = shared.config.queue_flush_interval.min(shared.config.clean_interval);
-        shared.bells.keeper.wait(Some(pause), || shared.is_stopping());
+        let is_dirty = || saved != Some(shared.dispatch.done()) && shared.log.sealed().is_none();
+        let until_clean = clean_at.saturating_sub(now());
+        if is_dirty() {
+            shared.bells.keeper.pause(shared.config.queue_flush_interval.min(until_clean));
+        } else {
+            shared.bells.keeper.wait(Some(until_clean), || shared.is_stopping() || is_dirty());
+        }
         if shared.is_stopping() {
             return;
         }
@@ -124,6 +129,7 @@ fn keep(shared: &Shared) {
         }
         if now() >= clean_at {
             clean_at = now().saturating_add(shared.config.clean_interval);
+            shared.queues.close_idle();
             let pause = || {
                 shared.bells.keeper.pause(shared.config.delete_pause);
                 !shared.is_stopping()
