@@ -80,7 +80,7 @@ proptest! {
 
 fn framed(header: &[u8], kind: u32) -> BytesMut {
     let mut bytes = BytesMut::new();
-    let len = u32::try_from(header.len()).unwrap();
+    let len = u32::try_from(header.len()).expect("a short header");
     bytes.extend_from_slice(&(len + 4).to_be_bytes());
     bytes.extend_from_slice(&(len | kind << 24).to_be_bytes());
     bytes.extend_from_slice(header);
