@@ -31,6 +31,9 @@ start_broker "$SERVER" $BROKER 127.0.0.1:$NS "$dir/br" "$dir/extra.conf"
 export NAMESRV_ADDR=127.0.0.1:$NS
 # The real 4.7.1 has faults that some cases allow for with this mark.
 [ "$SERVER" = reference ] && export OLD_SERVER=1
+# Not in this release: SQL92 filters, and transactions (of which only the Go kit has cases; its pattern cannot say "not").
+[ "$SERVER" = kerolox ] && export SQL92=0
+only_go='^([^t]|ta|trac)'
 
 passed=0 failed=0 skipped=0 report=()
 one() { # KIT
@@ -39,7 +42,8 @@ one() { # KIT
   say "kit $kit"
   case $kit in
     java:*) "$cache/kits/java/run.sh" "${kit#java:}" 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
-    *) CONF_CACHE=${CONF_CACHE:-$HOME/.cache/kerolox-conformance} "$cache/kits/run.sh" "$kit" remoting 2>&1 | tee "$log" | grep -vE ' ok \(' || true ;;
+    *) if [ "$kit" = go ] && [ "$SERVER" = kerolox ]; then export ONLY=${ONLY:-$only_go}; else unset ONLY; fi
+      CONF_CACHE=${CONF_CACHE:-$HOME/.cache/kerolox-conformance} "$cache/kits/run.sh" "$kit" remoting 2>&1 | tee "$log" | grep -vE ' ok \(' || true ;;
   esac
   line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -1)
   [ -n "$line" ] || { tail -20 "$log"; line='0 passed, 1 failed, 0 skipped'; }
