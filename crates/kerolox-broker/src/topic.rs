@@ -258,6 +258,9 @@ pub(crate) enum TopicError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum NotMade {
+    /// The setting for it is off.
+    #[error("autoCreateTopicEnable is false")]
+    SwitchedOff,
     /// The template is no topic here.
     #[error("the default topic[{0}] not exist")]
     NoTemplate(String),

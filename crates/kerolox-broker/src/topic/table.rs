@@ -250,32 +250,19 @@ impl Topics {
     }
 
     fn inherit(&self, ask: &TopicByProducer<'_>) -> Result<Topic, NotMade> {
-        let Some(mut template) = self.get(ask.template) else {
+        // 4.7.1 takes the inherit bit off the template here, for good; a switch that is on again shall create again.
+        if ask.template == topics::AUTO_CREATE && !self.auto_create.load(Ordering::Relaxed) {
+            return Err(NotMade::SwitchedOff);
+        }
+        let Some(template) = self.get(ask.template) else {
             return Err(NotMade::NoTemplate(ask.template.to_owned()));
         };
-        if ask.template == topics::AUTO_CREATE
-            && !self.auto_create.load(Ordering::Relaxed)
-            && template.perm != Perm::READ_WRITE
-        {
-            template = self.close_template(&template);
-        }
         if !template.perm.inherited() {
             return Err(NotMade::NotInherited(ask.template.to_owned(), template.perm.get()));
         }
         let queues = u32::try_from(ask.queues).unwrap_or(0).min(template.write_queues);
         let topic = Topic::new(ask.topic.clone(), queues, template.perm.without_inherit());
         Ok(Topic { filter_type: template.filter_type, ..topic })
-    }
-
-    /// Takes the inherit bit from `TBW102` as 4.7.1 does at the first send while automatic creation is off: without a
-    /// new version, so the next save or registration for another reason carries it.
-    fn close_template(&self, template: &Topic) -> Arc<Topic> {
-        let closed = Arc::new(Topic { perm: Perm::READ_WRITE, ..template.clone() });
-        let current = self.current.load();
-        let mut topics = current.topics.clone();
-        topics.insert(closed.name.clone(), Arc::clone(&closed));
-        self.current.store(Arc::new(TopicSnapshot { topics, version: current.version }));
-        closed
     }
 
     fn insert_new(&self, writing: &MutexGuard<'_, ()>, topic: Topic, now_ms: i64) -> Result<Made, TopicError> {
@@ -302,16 +289,26 @@ impl Topics {
 
     fn adopt(&self, table: &TopicConfigTable) {
         let _writing = self.writing.lock();
-        let mut topics = self.current.load().topics.clone();
+        let auto_create = self.auto_create.load(Ordering::Relaxed);
+        let mut adopted = self.current.load().topics.clone();
         for (name, config) in &table.topic_config_table {
             match TopicName::parse(name) {
                 Ok(name) => {
-                    topics.insert(name.clone(), Arc::new(Topic::from_config(name, config)));
+                    let mut topic = Topic::from_config(name, config);
+                    // The template is there while automatic creation is on, and no longer: clients must find no route to
+                    // it otherwise. Its inherit bit is no setting either; 4.7.1 may have left the file without it.
+                    if topic.name.as_str() == topics::AUTO_CREATE {
+                        if !auto_create {
+                            continue;
+                        }
+                        topic.perm = Perm::TEMPLATE;
+                    }
+                    adopted.insert(topic.name.clone(), Arc::new(topic));
                 }
                 Err(why) => tracing::warn!(topic = ?name, %why, "topic of the saved table left out"),
             }
         }
-        self.current.store(Arc::new(TopicSnapshot { topics, version: table.data_version }));
+        self.current.store(Arc::new(TopicSnapshot { topics: adopted, version: table.data_version }));
     }
 }
 

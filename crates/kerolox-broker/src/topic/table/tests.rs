@@ -128,13 +128,28 @@ fn sending_makes_no_topic_without_a_template_that_passes_on_its_permission() {
 }
 
 #[test]
-fn tbw102_loses_its_inherit_bit_at_the_first_send_while_automatic_creation_is_off() {
+fn while_automatic_creation_is_off_tbw102_makes_no_topic_and_other_templates_do() {
     let topics = topics();
+    for _ in 0..2 {
+        topics.set_auto_create(false);
+        let error = by_send(&topics, "t", "TBW102", 4).unwrap_err();
+        assert_eq!(error, TopicError::NotExist { topic: name("t"), why: NotMade::SwitchedOff });
+        topics.set_auto_create(true);
+        assert!(by_send(&topics, "u", "TBW102", 4).is_ok(), "and does again once it is on");
+    }
     topics.set_auto_create(false);
-    assert!(by_send(&topics, "t", "TBW102", 4).is_err());
-    assert_eq!(topics.get("TBW102").unwrap().perm, Perm::READ_WRITE);
-    assert_eq!(topics.data_version().counter, 0, "which is no change worth a version");
-    assert!(by_send(&topics, "t", "DefaultCluster", 4).unwrap().new, "other templates still work");
+    assert!(by_send(&topics, "t", "DefaultCluster", 4).unwrap().new);
+}
+
+#[test]
+fn whether_there_is_a_tbw102_is_decided_by_the_setting_and_not_by_the_file() {
+    let closed = "{\"topicConfigTable\":{\"TBW102\":{\"topicName\":\"TBW102\",\"perm\":6}}}";
+    for auto_create in [true, false] {
+        let topics = Topics::new(TopicRules { auto_create, ..rules() });
+        topics.load_json(closed).unwrap();
+        let perm = topics.get("TBW102").map(|topic| topic.perm);
+        assert_eq!(perm, auto_create.then_some(Perm::TEMPLATE));
+    }
 }
 
 #[test]
@@ -237,7 +252,7 @@ fn a_file_of_either_reference_version_is_read_and_written_in_the_old_shape() {
         topics.load_json(text).unwrap();
         let topic = topics.get("T").unwrap();
         assert_eq!((shape(&topic), topic.filter_type), ((4, 5, 6), FilterType::MultiTag));
-        assert_eq!(shape(&topics.get("TBW102").unwrap()), (2, 2, 6), "the file wins over what is made at start");
+        assert_eq!(shape(&topics.get("TBW102").unwrap()), (2, 2, 7), "the file wins over what is made at start");
         assert!(topics.get("BenchmarkTest").is_some());
         assert_eq!(topics.data_version(), DataVersion { counter: 3, timestamp: 9 });
         let written: String = topics.to_json().split_whitespace().collect();
