@@ -33,7 +33,8 @@ pub(crate) struct HeldPull {
 #[derive(Default)]
 pub(crate) struct Holds {
     by_id: HashMap<u64, (HeldPull, Duration)>,
-    by_queue: HashMap<TopicName, HashMap<QueueId, Vec<u64>>>,
+    /// Sets, since thousands of pulls may wait for one queue and each is taken out by its number.
+    by_queue: HashMap<TopicName, HashMap<QueueId, BTreeSet<u64>>>,
     by_deadline: BTreeSet<(Duration, u64)>,
     next_id: u64,
 }
@@ -52,7 +53,7 @@ impl Holds {
         let id = self.next_id;
         self.next_id += 1;
         let topic = pull.pull.topic.clone();
-        self.by_queue.entry(topic).or_default().entry(queue).or_default().push(id);
+        self.by_queue.entry(topic).or_default().entry(queue).or_default().insert(id);
         self.by_deadline.insert((until, id));
         self.by_id.insert(id, (pull, until));
         Ok(id)
@@ -93,7 +94,7 @@ impl Holds {
         let queue = QueueId::from_wire(held.pull.queue_id).unwrap_or_default();
         if let Some(queues) = self.by_queue.get_mut(topic) {
             if let Some(ids) = queues.get_mut(&queue) {
-                ids.retain(|other| *other != id);
+                ids.remove(&id);
                 if ids.is_empty() {
                     queues.remove(&queue);
                 }
@@ -112,5 +113,140 @@ impl Holds {
         for id in gone {
             self.take(id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kerolox_net::{Outbound, OutboundConfig};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Makes pulls of one connection.
+    struct Consumer(Arc<Peer>);
+
+    impl Consumer {
+        async fn connected() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let addr = listener.local_addr().unwrap().to_string();
+            Self(Outbound::new(OutboundConfig::default()).peer(&addr).await.unwrap())
+        }
+
+        /// A pull of a queue; `opaque` tells it apart.
+        fn pull(&self, opaque: i32, queue_id: i32, expression: &str) -> HeldPull {
+            let topic = TopicName::parse("t").unwrap();
+            let subscription = Subscription::parse(&topic, Some(expression), None, 0).unwrap();
+            HeldPull {
+                peer: Arc::clone(&self.0),
+                to: ReplyTo { opaque, serialization: kerolox_wire::frame::Serialization::Json, oneway: false },
+                pull: PullMessage {
+                    consumer_group: kerolox_wire::names::GroupName::parse("g").unwrap(),
+                    topic,
+                    queue_id,
+                    queue_offset: 0,
+                    max_msg_nums: 1,
+                    sys_flag: 0,
+                    commit_offset: 0,
+                    suspend_timeout_millis: 0,
+                    subscription: None,
+                    sub_version: 0,
+                    expression_type: None,
+                },
+                subscription: Arc::new(subscription),
+            }
+        }
+    }
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn park(holds: &mut Holds, pull: HeldPull, until: u64) -> u64 {
+        let queue = QueueId::from_wire(pull.pull.queue_id).unwrap();
+        holds.park(pull, queue, at(until)).ok().unwrap()
+    }
+
+    fn opaques(pulls: &[HeldPull]) -> Vec<i32> {
+        pulls.iter().map(|pull| pull.to.opaque).collect()
+    }
+
+    fn arrived(holds: &mut Holds, topic: &str, queue: u32, tags_code: i64) -> Vec<i32> {
+        let mut woken = Vec::new();
+        holds.arrived(topic, QueueId::new(queue), tags_code, &mut woken);
+        opaques(&woken)
+    }
+
+    fn is_empty(holds: &Holds) -> bool {
+        holds.by_id.is_empty() && holds.by_queue.is_empty() && holds.by_deadline.is_empty()
+    }
+
+    #[tokio::test]
+    async fn a_message_wakes_the_pulls_of_its_queue_that_want_its_tag_in_the_order_they_came() {
+        let consumer = Consumer::connected().await;
+        let mut holds = Holds::default();
+        for (opaque, queue, expression) in [(1, 0, "*"), (2, 0, "a"), (3, 0, "b || a"), (4, 1, "*"), (5, 0, "*")] {
+            park(&mut holds, consumer.pull(opaque, queue, expression), 10);
+        }
+        let tag = |text| i64::from(kerolox_wire::tags::java_hash(text));
+        assert!(arrived(&mut holds, "t", 2, tag("a")).is_empty());
+        assert!(arrived(&mut holds, "u", 0, tag("a")).is_empty());
+        assert_eq!(arrived(&mut holds, "t", 0, tag("b")), [1, 3, 5]);
+        assert_eq!(arrived(&mut holds, "t", 0, tag("a")), [2]);
+        assert_eq!(arrived(&mut holds, "t", 1, 0), [4]);
+        assert!(is_empty(&holds), "who was woken leaves nothing behind");
+    }
+
+    #[tokio::test]
+    async fn pulls_end_when_their_time_has_come_the_earliest_first() {
+        let consumer = Consumer::connected().await;
+        let mut holds = Holds::default();
+        for (opaque, until) in [(1, 30), (2, 10), (3, 20), (4, 10)] {
+            park(&mut holds, consumer.pull(opaque, 0, "*"), until);
+        }
+        let mut ended = Vec::new();
+        for (now, expected) in [(9, &[][..]), (10, &[2, 4]), (29, &[2, 4, 3]), (40, &[2, 4, 3, 1])] {
+            holds.expired(at(now), &mut ended);
+            assert_eq!(opaques(&ended), expected, "at {now}");
+        }
+        assert_eq!(holds.next_deadline(), None);
+        assert!(is_empty(&holds));
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_is_forgotten_and_others_are_not() {
+        let (gone, here) = (Consumer::connected().await, Consumer::connected().await);
+        let mut holds = Holds::default();
+        park(&mut holds, gone.pull(1, 0, "*"), 10);
+        park(&mut holds, here.pull(2, 0, "*"), 20);
+        park(&mut holds, gone.pull(3, 1, "*"), 5);
+        holds.forget(gone.0.id());
+        assert_eq!((holds.len(), holds.next_deadline()), (1, Some(at(20))));
+        assert_eq!(arrived(&mut holds, "t", 0, 0), [2]);
+        assert!(is_empty(&holds));
+    }
+
+    #[tokio::test]
+    async fn a_pull_is_taken_once() {
+        let consumer = Consumer::connected().await;
+        let mut holds = Holds::default();
+        let id = park(&mut holds, consumer.pull(1, 0, "*"), 10);
+        assert!(holds.take(id).is_some());
+        assert!(holds.take(id).is_none());
+        assert!(is_empty(&holds));
+    }
+
+    #[tokio::test]
+    async fn above_the_limit_a_pull_comes_back_and_below_it_any_number_of_one_queue_is_quick() {
+        let consumer = Consumer::connected().await;
+        let mut holds = Holds::default();
+        let template = consumer.pull(0, 0, "*");
+        for _ in 0..HOLDS_MAX {
+            park(&mut holds, template.clone(), 10);
+        }
+        assert!(holds.park(template.clone(), QueueId::new(0), at(10)).is_err());
+        assert_eq!(holds.len(), HOLDS_MAX);
+        assert_eq!(arrived(&mut holds, "t", 0, 0).len(), HOLDS_MAX);
+        assert!(is_empty(&holds));
     }
 }
