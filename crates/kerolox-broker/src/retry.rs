@@ -28,13 +28,14 @@ impl Node {
         match self.try_send_back(asked) {
             Ok(None) => Reply::ok().encode(to, out),
             Ok(Some(end)) if self.waits_for_disk() => {
-                let peer = Arc::clone(peer);
+                let (node, peer) = (Arc::clone(self), Arc::clone(peer));
                 self.store.when_durable(
                     end,
                     Box::new(move |durability| {
                         let reply = match durability {
                             Durability::Durable => Reply::ok(),
-                            Durability::TimedOut | Durability::Failed => Refusal::error("FLUSH_DISK_TIMEOUT").into(),
+                            Durability::TimedOut => Refusal::error("FLUSH_DISK_TIMEOUT").into(),
+                            Durability::Failed => node.not_durable().into(),
                         };
                         let mut out = BytesMut::new();
                         reply.encode(to, &mut out);

@@ -155,7 +155,10 @@ impl Node {
                 topic.read_queues,
                 peer.remote()
             ))),
-            None => Ok(QueueId::new(self.random_below(topic.write_queues.max(1)))),
+            None if topic.write_queues == 0 => {
+                Err(Refusal::error(format!("topic {} has no queue to write to", topic.name)))
+            }
+            None => Ok(QueueId::new(self.random_below(topic.write_queues))),
         }
     }
 
@@ -170,6 +173,9 @@ impl Node {
         // Java's producers leave the last separator away now and then; a property added behind it needs one.
         let mut own = String::with_capacity(text.len() + self.config.cluster.len() + 16 + 1);
         own.push_str(text);
+        if !text.is_empty() && !text.ends_with(properties::PAIR_END) {
+            own.push(properties::PAIR_END);
+        }
         properties::push(&mut own, properties::CLUSTER, &self.config.cluster);
         target.properties = own;
         let level = properties::find(text, properties::DELAY).and_then(|v| v.trim().parse::<i32>().ok()).unwrap_or(0);
@@ -198,6 +204,10 @@ impl Node {
         let header = asked.header;
         if header.topic.is_retry() {
             return Err(illegal("a batch cannot be sent to a retry topic".to_owned()));
+        }
+        let (size, limit) = (asked.body.len(), self.store.config().max_record_size);
+        if size as u64 > u64::from(limit) {
+            return Err(illegal(format!("the batch has {size} bytes, {limit} are allowed")));
         }
         let mut records = Vec::new();
         for item in BatchItems::new(asked.body) {
@@ -274,18 +284,28 @@ impl Node {
         self.store.when_durable(
             end,
             Box::new(move |durability| {
-                let code = match durability {
-                    Durability::Durable => ResponseCode::SUCCESS,
-                    Durability::TimedOut | Durability::Failed => ResponseCode::FLUSH_DISK_TIMEOUT,
-                };
                 let mut out = BytesMut::new();
                 for (send, stored) in &late {
-                    node.sent(send, stored, code).encode(send.to, &mut out);
+                    node.settled(send, stored, durability).encode(send.to, &mut out);
                 }
                 // A closed connection has nobody left to tell.
                 let _ = peer.push(out.freeze());
             }),
         );
+    }
+
+    fn settled(&self, send: &Pending, stored: &Appended, durability: Durability) -> Reply {
+        match durability {
+            Durability::Durable => self.sent(send, stored, ResponseCode::SUCCESS),
+            Durability::TimedOut => self.sent(send, stored, ResponseCode::FLUSH_DISK_TIMEOUT),
+            Durability::Failed => self.decorate(Reply::from(self.not_durable())),
+        }
+    }
+
+    /// The disk did not confirm what was written, and never will: no answer may look as if it were stored.
+    pub(crate) fn not_durable(&self) -> Refusal {
+        let why = self.store.stats().sealed;
+        Refusal::from(&why.map_or(AppendError::ShutDown, |why| AppendError::Sealed { why }))
     }
 
     fn sent(&self, send: &Pending, stored: &Appended, code: ResponseCode) -> Reply {
