@@ -194,3 +194,26 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_kept_as_java_writes_it() {
+        let text = "{\n\t\"offsetTable\":{1:5,3:70\n\t}\n}";
+        let read = DelayProgress::from_json(text).unwrap();
+        assert_eq!(read.table(), BTreeMap::from([(1, 5), (3, 70)]));
+        assert_eq!(DelayProgress::from_json(&read.to_json()), Ok(read));
+    }
+
+    #[test]
+    fn a_later_versions_file_is_read_and_what_is_no_table_is_not() {
+        let later = "{\"dataVersion\":{\"counter\":1,\"timestamp\":2},\"offsetTable\":{\"2\":9}}";
+        assert_eq!(DelayProgress::from_json(later).unwrap().table(), BTreeMap::from([(2, 9)]));
+        assert_eq!(DelayProgress::from_json("{}"), Ok(DelayProgress::default()));
+        for bad in ["", "{", "{\"offsetTable\":{\"x\":1}}", "{\"offsetTable\":[]}"] {
+            assert!(DelayProgress::from_json(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! A broker in this process, and clients that talk to it over loopback.
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kerolox_broker::{BrokerConfig, Handle, Live, LiveSettings, StartError};
+use kerolox_net::{Counters, ListenConfig, Outbound, OutboundConfig};
+use kerolox_store::disk::sim::SimDisk;
+use kerolox_store::disk::{Disk, RealDisk};
+use kerolox_store::{DelayLevels, StoreConfig};
+use kerolox_wire::clock::Clock;
+use kerolox_wire::names::{GroupName, TopicName};
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+pub(crate) mod client;
+pub(crate) mod wire;
+
+#[allow(unused_imports, reason = "each test file uses its part")]
+pub(crate) use client::*;
+#[allow(unused_imports, reason = "each test file uses its part")]
+pub(crate) use wire::Wire;
+
+/// Longer than anything takes: it only keeps a broken test from hanging.
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+/// Largest record of the test brokers.
+pub(crate) const RECORD_MAX: usize = 64 * 1024;
+pub(crate) const CLUSTER: &str = "TestCluster";
+pub(crate) const BROKER: &str = "broker-t";
+
+/// What a broker is started with. Starting again from the same value is a restart on the same directory.
+pub(crate) struct Setup {
+    pub(crate) store: StoreConfig,
+    pub(crate) live: Arc<Live>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<TestClock>,
+    /// Keeps the directory until the test ends.
+    folder: Option<Arc<TempDir>>,
+}
+
+/// A running broker.
+pub(crate) struct Node {
+    handle: Handle,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) clock: Arc<TestClock>,
+    _folder: Option<Arc<TempDir>>,
+}
+
+impl Setup {
+    /// A broker on the real disk.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = StoreConfig::at(folder.path().join("store"));
+        Self::with(store, Arc::new(RealDisk), Arc::default(), Some(Arc::new(folder)))
+    }
+
+    /// A broker on a disk in memory.
+    pub(crate) fn simulated() -> (Self, SimDisk) {
+        let clock = Arc::<TestClock>::default();
+        let disk = SimDisk::new(Arc::clone(&clock) as _);
+        (Self::with(StoreConfig::at("/store"), Arc::new(disk.clone()), clock, None), disk)
+    }
+
+    fn with(store: StoreConfig, disk: Arc<dyn Disk>, clock: Arc<TestClock>, folder: Option<Arc<TempDir>>) -> Self {
+        let store = StoreConfig {
+            segment_size: 512 * 1024,
+            queue_file_size: 20_000,
+            index_slots: 100,
+            index_entries: 4_000,
+            max_record_size: u32::try_from(RECORD_MAX).unwrap(),
+            // Nothing is written or deleted by the clock unless a test asks for it.
+            queue_flush_interval: Duration::from_secs(3600),
+            clean_interval: Duration::from_secs(3600),
+            disk_full_ratio: 99,
+            disk_force_clean_ratio: 100,
+            disk_max_used_ratio: 100,
+            delete_when: Vec::new(),
+            delay_levels: DelayLevels::parse("1s 1s 1s 1s").unwrap(),
+            ..store
+        };
+        Self { store, live: Arc::default(), settings: Arc::default(), disk, clock, folder }
+    }
+
+    /// Starts a broker.
+    pub(crate) async fn start(&self) -> Node {
+        self.try_start().await.unwrap()
+    }
+
+    /// The same where it may fail.
+    pub(crate) async fn try_start(&self) -> Result<Node, StartError> {
+        let counters = Arc::<Counters>::default();
+        let mut listen = ListenConfig::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        listen.counters = Arc::clone(&counters);
+        // Bare connections do not answer its goodbye.
+        listen.grace = Duration::from_millis(200);
+        let config = BrokerConfig {
+            listen,
+            fast_listen: None,
+            advertised: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ha_address: "127.0.0.1:1".to_owned(),
+            name: BROKER.to_owned(),
+            cluster: CLUSTER.to_owned(),
+            broker_id: 0,
+            name_servers: Vec::new(),
+            config_dir: self.store.root.join("config"),
+            compressed_register: false,
+            register_period: Duration::from_secs(30),
+            register_timeout: Duration::from_secs(6),
+            flush_offsets: Duration::from_secs(5),
+            flush_delay_offsets: Duration::from_secs(10),
+            cluster_topic: true,
+            broker_topic: true,
+            trace_topic: false,
+            trace_topic_name: "RMQ_SYS_TRACE_TOPIC".to_owned(),
+            queue_lock_lifetime: Duration::from_secs(60),
+            region: "DefaultRegion".to_owned(),
+            utc_offset_ms: 0,
+            seed: 7,
+            live: Arc::clone(&self.live),
+            settings: Arc::clone(&self.settings) as _,
+        };
+        let outbound = Outbound::new(OutboundConfig::default());
+        let (disk, clock) = (Arc::clone(&self.disk), Arc::clone(&self.clock));
+        let handle = kerolox_broker::start(config, self.store.clone(), disk, clock, outbound).await?;
+        Ok(Node { handle, counters, clock: Arc::clone(&self.clock), _folder: self.folder.clone() })
+    }
+
+    /// Changes a switch as an operator would.
+    pub(crate) fn switch(&self, name: &str, on: bool) {
+        assert!(self.live.set_switch(name, on), "{name}");
+    }
+}
+
+impl Node {
+    /// A client with a connection of its own.
+    pub(crate) fn client(&self) -> Client {
+        Client::of(self.handle.local_addr())
+    }
+
+    /// A connection that shows every frame.
+    pub(crate) async fn wire(&self) -> Wire {
+        Wire::open(self.handle.local_addr()).await
+    }
+
+    /// How often serving a request has panicked.
+    pub(crate) fn panics(&self) -> u64 {
+        self.counters.snapshot().panics
+    }
+
+    /// Stops it in good order.
+    pub(crate) async fn stop(self) {
+        assert_eq!(self.panics(), 0, "no request may panic");
+        self.handle.shutdown().await;
+    }
+
+    /// Leaves it as a killed process would.
+    pub(crate) fn kill(self) {
+        drop(self.handle);
+    }
+}
+
+/// Time that passes as everywhere, and jumps when the test says so.
+pub(crate) struct TestClock {
+    started: tokio::time::Instant,
+    jumped_ms: AtomicU64,
+}
+
+impl Default for TestClock {
+    fn default() -> Self {
+        Self { started: tokio::time::Instant::now(), jumped_ms: AtomicU64::new(0) }
+    }
+}
+
+impl TestClock {
+    pub(crate) fn advance(&self, by: Duration) {
+        self.jumped_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn wall_ms(&self) -> i64 {
+        1_700_000_000_000 + i64::try_from(self.elapsed().as_millis()).unwrap()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed() + Duration::from_millis(self.jumped_ms.load(Ordering::SeqCst))
+    }
+}
+
+/// Settings of which one may be changed.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) applied: Mutex<Vec<String>>,
+}
+
+impl LiveSettings for Settings {
+    fn properties_text(&self) -> String {
+        "brokerName=broker-t\n".to_owned()
+    }
+
+    fn update(&self, text: &str) -> Result<Vec<(String, String)>, String> {
+        let changes: Vec<(String, String)> = text
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        if let Some((key, _)) = changes.iter().find(|(key, _)| key != "flushDelayOffsetInterval") {
+            return Err(format!("{key} cannot be changed while the broker runs"));
+        }
+        self.applied.lock().push(text.to_owned());
+        Ok(changes)
+    }
+}
+
+pub(crate) fn topic(name: &str) -> TopicName {
+    TopicName::parse(name).unwrap()
+}
+
+pub(crate) fn group(name: &str) -> GroupName {
+    GroupName::parse(name).unwrap()
+}
+
+/// Asks until the answer is there; what is asked for happens on another thread.
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut() -> F) -> T {
+    let asking = async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, asking).await.expect("what the test waits for did not happen")
+}
