@@ -72,7 +72,7 @@ impl Offsets {
             topics.entry(topic.clone()).or_default().insert(queue, offset)
         };
         if before.is_some_and(|before| before > offset) {
-            tracing::warn!(%group, %topic, %queue, offset, ?before, "consumer offset goes back");
+            tracing::debug!(%group, %topic, %queue, offset, ?before, "consumer offset goes back");
         }
         if before != Some(offset) {
             self.changes.touch();
