@@ -234,7 +234,13 @@ impl Shared {
         // The newest time, not the largest: after the clock was set back, a large one would claim too much.
         next.log_ms = if log_ms == 0 { next.log_ms } else { log_ms };
         next.queues_ms = if queues_ms == 0 { next.queues_ms } else { queues_ms };
-        next.index_ms = self.index.as_ref().map_or(next.index_ms, crate::index::Index::sealed_ms);
+        if let Some(index) = &self.index {
+            next.index_ms = index.sealed_ms();
+            // After a crash Java throws away every index file that is not full and puts in the keys of those records
+            // only that it finds behind these two times. Our own recovery goes by the mark, which is exact.
+            next.log_ms = next.log_ms.min(next.index_ms);
+            next.queues_ms = next.queues_ms.min(next.index_ms);
+        }
         let is_new = !self.disk.exists(&self.paths.checkpoint);
         next.save(self.disk.as_ref(), &self.paths.checkpoint)?;
         if is_new {
