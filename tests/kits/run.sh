@@ -35,6 +35,17 @@ export NAMESRV_ADDR=127.0.0.1:$NS
 [ "$SERVER" = kerolox ] && export SQL92=0
 only_go='^([^t]|ta|trac)'
 
+# ali-ons spreads the messages of a sharding key that falls on queue 0 over all queues (it takes the number 0 for "none"),
+# so this case depends on luck: a key that seems out of order is tried again, three times at most.
+sharding_alone() {
+  local _
+  for _ in 1 2 3; do
+    ONLY=sharding CONF_CACHE=${CONF_CACHE:-$HOME/.cache/kerolox-conformance} "$cache/kits/run.sh" node remoting 2>&1 |
+      grep -q '^sharding_key_keeps_order ok' && return 0
+  done
+  return 1
+}
+
 passed=0 failed=0 skipped=0 report=()
 one() { # KIT
   local kit=$1 log t0=$SECONDS line
@@ -48,6 +59,9 @@ one() { # KIT
   line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -1)
   [ -n "$line" ] || { tail -20 "$log"; line='0 passed, 1 failed, 0 skipped'; }
   read -r p f s <<<"$(tr -dc '0-9 ' <<<"$line")"
+  if [ "$kit" = node ] && [ "$f" = 1 ] && grep -q '^sharding_key_keeps_order FAIL' "$log" && sharding_alone; then
+    p=$((p + 1)) f=0 line="$line, of which sharding_key_keeps_order passed when run again"
+  fi
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + ${s:-0}))
   report+=("$kit: $line ($((SECONDS - t0)) s)")
 }
