@@ -17,6 +17,11 @@ use crate::store::{Shared, Store};
 
 /// How long a step that failed waits before it is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// What dispatch lets gather after a step, at most: a thread woken for every few records costs more than its work, and
+/// one write then serves many units of a queue. The first record after a silence does not wait.
+const GATHER_TIME: Duration = Duration::from_micros(200);
+/// Records waiting already for which gathering more would only add delay.
+const GATHER_BYTES: u64 = 256 << 10;
 /// How often the index is made durable: it costs much and saves only time after a crash.
 const INDEX_SYNC_EVERY: Duration = Duration::from_secs(30);
 /// Rounds of an asked-for deletion.
@@ -53,7 +58,13 @@ fn dispatch(shared: &Shared, arrivals: &dyn Arrivals) {
     let bell = &shared.dispatch.bell;
     while !shared.is_stopping() {
         match shared.dispatch.step(&shared.sources(), Some(arrivals)) {
-            Ok(true) => shared.bells.keeper.ring(),
+            Ok(true) => {
+                shared.bells.keeper.ring();
+                if shared.log.end().saturating_sub(shared.dispatch.done()) < GATHER_BYTES {
+                    arrivals.caught_up();
+                    bell.pause(GATHER_TIME);
+                }
+            }
             Ok(false) => {
                 arrivals.caught_up();
                 bell.wait(None, || shared.is_stopping() || shared.dispatch.has_work(&shared.log));

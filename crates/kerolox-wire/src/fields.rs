@@ -49,7 +49,29 @@ impl Fields {
     /// The value of `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.spans.iter().rev().find(|s| self.piece(s.key, s.value) == name).map(|s| self.piece(s.value, s.end))
+        self.find(name, name)
+    }
+
+    /// The value of `name`, or of its short form where only that is there; one pass over the fields.
+    pub(crate) fn find(&self, name: &str, short: &str) -> Option<&str> {
+        let text = self.text.as_bytes();
+        let is = |span: &Span, wanted: &str| {
+            // Most fields differ in length or in the first letter, so the bytes are seldom compared.
+            span.value.wrapping_sub(span.key) == wanted.len()
+                && text.get(span.key) == wanted.as_bytes().first()
+                && text.get(span.key..span.value) == Some(wanted.as_bytes())
+        };
+        let mut found = None;
+        for span in self.spans.iter().rev() {
+            if is(span, name) {
+                found = Some(span);
+                break;
+            }
+            if found.is_none() && is(span, short) {
+                found = Some(span);
+            }
+        }
+        found.map(|span| self.piece(span.value, span.end))
     }
 
     /// All fields in the order they came.

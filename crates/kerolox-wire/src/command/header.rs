@@ -146,8 +146,7 @@ pub(super) fn optional<T: FieldValue>(
     name: &'static str,
     short: &'static str,
 ) -> Result<Option<T>, HeaderError> {
-    let found = fields.get(name).or_else(|| if short.is_empty() { None } else { fields.get(short) });
-    match found {
+    match fields.find(name, if short.is_empty() { name } else { short }) {
         Some(text) if !(T::EMPTY_IS_ABSENT && text.is_empty()) => T::parse(name, text).map(Some),
         _ => Ok(None),
     }
