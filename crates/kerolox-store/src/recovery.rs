@@ -395,6 +395,7 @@ impl Walk<'_> {
         }
         let check = if self.check { BodyCheck::Crc } else { BodyCheck::Skip };
         match Record::parse(bytes, check) {
+            Ok(record) if is_torn(&record) => Place::Nothing("a record whose last bytes were never written".into()),
             Ok(record) if record.log_offset().get() == at => Place::Record { size, store_ms: record.store_timestamp() },
             Ok(record) => Place::Nothing(format!("a record that says it stands at {}", record.log_offset())),
             // Complete as bytes, only not for us: the reference reads on, and so do we.
@@ -436,4 +437,11 @@ fn bridge(list: &[Arc<Segment>], next: &Segment, walked: &mut Walked) -> Result<
 
 fn own_offset(bytes: &[u8]) -> Option<u64> {
     bytes.get(28..36).and_then(|b| b.first_chunk()).map(|b| u64::from_be_bytes(*b))
+}
+
+/// Whether a write ended inside of the record, behind its body: a killed process may leave the pages before and none of
+/// those after. The body's checksum does not cover what follows it, but neither a topic nor a properties text ends in a
+/// zero byte, which is what an unwritten page holds.
+fn is_torn(record: &Record<'_>) -> bool {
+    record.properties_bytes().last() == Some(&0) || record.topic().ends_with('\0')
 }

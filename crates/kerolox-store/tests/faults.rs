@@ -304,3 +304,21 @@ fn names_that_lead_out_of_the_store_are_not_dispatched() {
     store.dispatch_now(None).unwrap();
     assert_eq!(bodies(&store, "T", 0), [b"fine"]);
 }
+
+#[test]
+fn a_record_whose_properties_were_not_written_to_their_end_is_cut() {
+    let (disk, clock) = disk();
+    let store = open_with(&disk, config(), &clock);
+    let first = send(&store, "T", 0, &[1; 200]).unwrap();
+    let queue = store.queue(&topic("T"), QueueId::new(0));
+    let mut batch = store.batch();
+    batch.push(&queue, &record("T", 0, &[2; 200], "KEYS\u{1}k1\u{2}CLUSTER\u{1}c\u{2}")).unwrap();
+    let second = store.append(&mut batch).unwrap().remove(0);
+    drop(store);
+    // As a kill leaves a write that had come to a page's end: the body is whole, what follows it is not.
+    let log = disk.open(Path::new(LOG), OpenMode::ReadWrite).unwrap();
+    log.write_at(second.end.get() - 9, &[0; 9]).unwrap();
+    let store = open_with(&disk, config(), &clock);
+    assert_eq!(store.end(), first.end);
+    assert_eq!(bodies(&store, "T", 0), [vec![1; 200]]);
+}
