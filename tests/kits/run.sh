@@ -4,11 +4,11 @@
 #   [SERVER=kerolox|reference] [TWICE=1] [SLOW_FACTOR=n] tests/kits/run.sh [KIT ...]
 #
 # KIT is `java:TAGS` (java:basic,order), `go`, `node`, `python` or `rust`; default: what this release has to pass.
-# The kits run from a writable copy; builds and packages are kept in KITS_CACHE (default ~/.cache/kerolox-kits).
+# NS_PORT and BROKER_PORT move the servers. The kits run from a writable copy; builds and packages are kept in KITS_CACHE (default ~/.cache/kerolox-kits).
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 kits=${*:-java:basic,order,retry,delay,query go node}
 cache=${KITS_CACHE:-$HOME/.cache/kerolox-kits}
-NS=19876 BROKER=20911
+NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
 dir=$(temp_dir kits)
 trap 'finish $? "$dir"' EXIT
 
