@@ -12,6 +12,8 @@ use kerolox_wire::properties;
 use kerolox_wire::record::{BodyCheck, NewRecord, Record};
 
 use crate::node::Node;
+use crate::refusal::Refusal;
+use crate::send::Target;
 
 /// Messages of one level delivered in a row before the others get their turn.
 const DELIVER_BATCH_MAX: usize = 256;
@@ -45,6 +47,16 @@ impl DelayProgress {
 }
 
 impl Node {
+    /// Sends a message that asks to be delayed to where it waits; `text` is what its sender said.
+    pub(crate) fn delayed_if_asked(&self, target: Target, text: &str) -> Result<Target, Refusal> {
+        let level = properties::find(text, properties::DELAY).and_then(|v| v.trim().parse::<i32>().ok()).unwrap_or(0);
+        if level <= 0 {
+            return Ok(target);
+        }
+        let (topic, queue_id, properties) = self.delayed(&target.topic, target.queue_id, level, &target.properties);
+        Ok(Target { topic, queue_id, properties })
+    }
+
     /// Where a message with a delay level goes first: the schedule topic, its real place kept as properties.
     pub(crate) fn delayed(
         &self,
@@ -81,6 +93,10 @@ impl Node {
 
     /// One round over all levels; returns how long nothing will be due.
     fn deliver_due(&self) -> Duration {
+        let stopped = self.delivering.lock();
+        if *stopped {
+            return SLEEP_MAX;
+        }
         let mut pause = Duration::MAX;
         for level in 1..=self.store.config().delay_levels.max_level() {
             pause = pause.min(self.deliver_level(level));
@@ -176,6 +192,11 @@ impl Node {
             properties: text,
         };
         batch.push(&self.store.queue(&topic, QueueId::new(queue)), &due).map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    /// Waits for a delivery that is under way, and begins no other.
+    pub(crate) fn stop_delivering(&self) {
+        *self.delivering.lock() = true;
     }
 
     /// Writes `delayOffset.json` when it has changed.

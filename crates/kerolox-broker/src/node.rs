@@ -55,6 +55,8 @@ pub(crate) struct Node {
     /// A delayed message was stored.
     pub(crate) delay_arrived: Notify,
     pub(crate) delay_offsets: Mutex<crate::delay::DelayProgress>,
+    /// Held while delayed messages are delivered; true once no more may be.
+    pub(crate) delivering: Mutex<bool>,
     random: AtomicU64,
 }
 
@@ -100,6 +102,7 @@ impl Node {
             announce: Notify::new(),
             delay_arrived: Notify::new(),
             delay_offsets: Mutex::new(parts.delay_offsets),
+            delivering: Mutex::new(false),
             random,
         }
     }

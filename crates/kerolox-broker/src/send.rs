@@ -36,10 +36,10 @@ struct Pending {
 }
 
 /// Where a message goes, after the redirections of retry and delay.
-struct Target {
-    topic: TopicName,
-    queue_id: QueueId,
-    properties: String,
+pub(crate) struct Target {
+    pub(crate) topic: TopicName,
+    pub(crate) queue_id: QueueId,
+    pub(crate) properties: String,
 }
 
 /// A send whose body is a batch.
@@ -178,12 +178,7 @@ impl Node {
         }
         properties::push(&mut own, properties::CLUSTER, &self.config.cluster);
         target.properties = own;
-        let level = properties::find(text, properties::DELAY).and_then(|v| v.trim().parse::<i32>().ok()).unwrap_or(0);
-        if level > 0 {
-            let (topic, queue, properties) = self.delayed(&target.topic, target.queue_id, level, &target.properties);
-            target = Target { topic, queue_id: queue, properties };
-        }
-        Ok(target)
+        self.delayed_if_asked(target, text)
     }
 
     /// The dead letter topic, when the message was handed back too often (`%RETRY%` sends by consumers).

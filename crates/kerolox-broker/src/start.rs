@@ -166,6 +166,8 @@ impl Handle {
         }
         let node = Arc::clone(&self.node);
         let saved = tokio::task::spawn_blocking(move || {
+            // Ending its task does not end a delivery that runs: what it has stored must be in the progress saved here.
+            node.stop_delivering();
             node.save_all();
             node.store.shutdown()
         });
