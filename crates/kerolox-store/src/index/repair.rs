@@ -26,6 +26,8 @@ pub(super) struct Found {
     pub(super) active: Option<Active>,
     pub(super) next_log: u64,
     pub(super) rebuild_from: Option<u64>,
+    /// The latest time of all files taken in.
+    latest_ms: i64,
 }
 
 /// Opens all files of `dir`, checks those that a crash may have torn, and drops what cannot be kept.
@@ -92,7 +94,10 @@ fn open_segments(disk: &dyn Disk, dir: &Path, layout: Layout) -> Result<Vec<Segm
 fn take_in(disk: &dyn Disk, segment: Segment, last: bool, crash: Option<i64>, found: &mut Found) -> io::Result<()> {
     let header = segment.read_header()?;
     let layout = segment.layout;
-    let durable = crash.is_none_or(|durable_ms| header.end_ms <= durable_ms && !header.is_empty());
+    // Where the clock was set back, a time says nothing about the order in which files became durable.
+    let rises = header.begin_ms >= found.latest_ms && header.end_ms >= header.begin_ms;
+    found.latest_ms = found.latest_ms.max(header.begin_ms).max(header.end_ms);
+    let durable = crash.is_none_or(|durable_ms| rises && header.end_ms <= durable_ms && !header.is_empty());
     if crash.is_none() && header.is_empty() && !last {
         // Left over when the disk failed while the file was made.
         return remove_file(disk, &segment.path);

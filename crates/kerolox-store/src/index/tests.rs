@@ -274,6 +274,33 @@ fn after_a_crash_keys_come_back_from_the_offset_told() {
 }
 
 #[test]
+fn a_killed_process_leaves_full_files_that_need_no_second_indexing() {
+    let dir = tempfile::tempdir().unwrap();
+    // 16 records a file: three are full, the fourth is begun; nothing was synced.
+    put(&open(dir.path(), SMALL), 0..60);
+    let index = after_crash(dir.path(), SMALL);
+    assert_eq!(index.rebuild_from(), Some(4800), "the last record of the third file");
+    assert_eq!(files(dir.path()).len(), 3);
+}
+
+#[test]
+fn a_file_from_before_the_clock_was_set_back_vouches_for_no_later_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = open(dir.path(), SMALL);
+    put(&index, 60..80);
+    index.flush().unwrap();
+    let durable = index.sealed_ms();
+    let late: Vec<_> = (0..40).map(|n| Record { log_offset: record(n + 80).log_offset, ..record(n) }).collect();
+    index.put(&late.iter().map(Record::keys).collect::<Vec<_>>()).unwrap();
+    drop(index);
+    // The second file is full and ends earlier, but its last entries never reached the medium.
+    tear(&files(dir.path())[1], SMALL, 40, 0, 200);
+    let index = Index::open(Arc::new(RealDisk), dir.path(), how(SMALL, Some(durable))).unwrap();
+    let from = index.rebuild_from().unwrap();
+    assert!(from > 7500 && from < 9300, "{from}");
+}
+
+#[test]
 fn a_lost_index_is_rebuilt_from_the_beginning_after_a_crash() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(after_crash(dir.path(), SMALL).rebuild_from(), Some(0));
