@@ -1,7 +1,7 @@
 //! Pulls: checks, one read of the queue, and the answer, or the wait for it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -82,7 +82,10 @@ impl Node {
             }
         };
         self.held.store(holds.len(), Ordering::SeqCst);
-        // A message that became visible between the read and the park has woken nobody.
+        // A message that became visible between the read and the park has woken nobody. The fence has its partner in
+        // the dispatch thread, between the publication of a queue's end and the look at `held`: if the message is not
+        // seen here, the pull is seen there.
+        fence(Ordering::SeqCst);
         let arrived = self.store.queue_range(&topic, queue).is_some_and(|(_, max)| max.to_wire() > from);
         let missed = if arrived { holds.take(id) } else { None };
         self.held.store(holds.len(), Ordering::SeqCst);

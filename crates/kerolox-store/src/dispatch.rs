@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering, fence};
 
 use kerolox_wire::names::{QueueId, QueueOffset, TopicName, topics};
 use kerolox_wire::properties;
@@ -25,6 +25,10 @@ const STEP_BYTES: u64 = 512 << 10;
 /// Who wants to know that messages can be read.
 pub trait Arrivals: Send + Sync + 'static {
     /// Message `end - 1` of a queue can be read now. Called in order, on the dispatch thread; must not wait.
+    ///
+    /// A `SeqCst` fence stands between the publication of the queue's end and this call. Who waits for a message and
+    /// says so first, then makes such a fence, and then looks at the queue's end, either sees the message there, or is
+    /// seen waiting here: no message passes both unseen.
     fn arrived(&self, topic: &str, queue_id: QueueId, end: QueueOffset, tags_code: i64);
     /// All that was appended so far has been dispatched.
     fn caught_up(&self) {}
@@ -406,6 +410,8 @@ impl Gather<'_, '_> {
     /// Tells who waits, and empties the slots.
     fn tell(&mut self, arrivals: Option<&dyn Arrivals>) {
         if let Some(arrivals) = arrivals {
+            // One for all units of the step: publishing them is a plain release, which a later load could overtake.
+            fence(Ordering::SeqCst);
             for slot in self.touched.iter().filter_map(|index| self.slots.get(*index)) {
                 let mut end = slot.first;
                 for unit in &slot.units {

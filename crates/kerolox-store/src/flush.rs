@@ -23,7 +23,7 @@ pub enum Durability {
     Failed,
 }
 
-/// What is called when a wait ends; runs on the flush thread and must be short.
+/// What is called when a wait ends; runs on a thread of the store and must be short.
 pub type WhenDurable = Box<dyn FnOnce(Durability) + Send>;
 
 struct Waiter {
@@ -50,6 +50,8 @@ pub(crate) struct Flush {
     waiting: Mutex<Waiting>,
     /// Wakes the flush thread.
     pub(crate) bell: Bell,
+    /// Wakes the thread that tells who has waited too long.
+    pub(crate) patience: Bell,
 }
 
 impl Flush {
@@ -62,6 +64,7 @@ impl Flush {
             syncing: Mutex::new(()),
             waiting: Mutex::default(),
             bell: Bell::default(),
+            patience: Bell::default(),
         }
     }
 
@@ -87,7 +90,7 @@ impl Flush {
                 waiting.list.push(Waiter { end, deadline, done });
                 drop(waiting);
                 self.bell.ring();
-                return self.expire();
+                return self.patience.ring();
             }
         }
         done(if self.durable() >= end { Durability::Durable } else { Durability::Failed });
@@ -137,8 +140,14 @@ impl Flush {
         });
     }
 
-    /// Answers all that have waited too long. Called by those who come later too, so that a sync that hangs does not
-    /// hold up the answers.
+    /// When the first of those who wait has waited too long; `None` while nobody waits.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        // All wait equally long, so the first to come is the first to give up.
+        self.waiting.lock().list.first().map(|waiter| waiter.deadline)
+    }
+
+    /// Answers all that have waited too long. Its thread never touches the disk: a sync that hangs does not hold up the
+    /// answers.
     pub(crate) fn expire(&self) {
         let now = self.clock.elapsed();
         self.answer(|waiter| (waiter.deadline <= now).then_some(Durability::TimedOut));

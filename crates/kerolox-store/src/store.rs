@@ -158,7 +158,7 @@ impl Store {
     }
 
     /// Calls `done` once everything before `end` counts as stored: at once in `FlushMode::Async`, after the sync that
-    /// covers it in `FlushMode::Sync`. Runs on the flush thread and must be short.
+    /// covers it in `FlushMode::Sync`. Runs on a thread of the store and must be short.
     pub fn when_durable(&self, end: LogOffset, done: WhenDurable) {
         self.shared.flush.when_durable(&self.shared.log, end.get(), done);
     }
@@ -373,6 +373,7 @@ impl Shared {
         self.stopping.store(true, Ordering::SeqCst);
         self.dispatch.bell.ring_loud();
         self.flush.bell.ring_loud();
+        self.flush.patience.ring_loud();
         self.bells.ring_all();
         let threads = std::mem::take(&mut *self.threads.lock());
         let me = std::thread::current().id();

@@ -1,5 +1,5 @@
 //! The store's threads, each a short loop around a step that tests call directly: dispatch, flush, files made ahead,
-//! and keeping (checkpoint and retention).
+//! keeping (checkpoint and retention), and with synchronous flush the end of patience.
 
 use std::io;
 use std::sync::Arc;
@@ -46,12 +46,16 @@ pub(crate) fn start(shared: &Arc<Shared>, arrivals: Arc<dyn Arrivals>) -> io::Re
         let shared = Arc::clone(shared);
         Builder::new().name(format!("store-{name}")).spawn(move || run(&shared))
     };
-    Ok(vec![
+    let mut threads = vec![
         spawn("dispatch", Box::new(move |shared| dispatch(shared, arrivals.as_ref())))?,
         spawn("flush", Box::new(flush))?,
         spawn("files", Box::new(make_files))?,
         spawn("keeper", Box::new(keep))?,
-    ])
+    ];
+    if shared.flush.mode() == FlushMode::Sync {
+        threads.push(spawn("patience", Box::new(expire))?);
+    }
+    Ok(threads)
 }
 
 fn dispatch(shared: &Shared, arrivals: &dyn Arrivals) {
@@ -96,6 +100,18 @@ fn flush(shared: &Shared) {
     }
 }
 
+fn expire(shared: &Shared) {
+    let flush = &shared.flush;
+    while !shared.is_stopping() {
+        // Nobody who comes later has a nearer deadline, so a pause is not rung awake: once per timeout is enough.
+        match flush.next_deadline() {
+            Some(at) => flush.patience.pause(at.saturating_sub(shared.clock.elapsed())),
+            None => flush.patience.wait(None, || shared.is_stopping() || flush.next_deadline().is_some()),
+        }
+        flush.expire();
+    }
+}
+
 fn make_files(shared: &Shared) {
     while !shared.is_stopping() {
         if !shared.log.is_closed()
@@ -124,7 +140,6 @@ fn keep(shared: &Shared) {
         if shared.is_stopping() {
             return;
         }
-        shared.flush.expire();
         let done = shared.dispatch.done();
         if saved != Some(done) && shared.log.sealed().is_none() {
             match shared.save_checkpoint() {

@@ -6,15 +6,14 @@ mod common;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{bodies, clock, record, send, small, topic};
 use kerolox_store::disk::sim::{Loss, SimDisk};
 use kerolox_store::disk::{Disk, OpenMode};
-use kerolox_store::{AppendError, Durability, FlushMode, Store, StoreConfig};
+use kerolox_store::{AppendError, Arrivals, Durability, FlushMode, Store, StoreConfig};
 use kerolox_wire::clock::ManualClock;
-use kerolox_wire::names::QueueId;
+use kerolox_wire::names::{QueueId, QueueOffset};
 
 const LOG: &str = "/store/commitlog/00000000000000000000";
 
@@ -72,23 +71,26 @@ fn a_failed_sync_is_never_retried_into_a_confirmation() {
 }
 
 #[test]
-fn who_waits_too_long_is_told_so() {
+fn who_waits_too_long_is_told_so_while_the_sync_hangs_and_nobody_else_comes() {
     let (disk, clock) = disk();
-    let store = open_with(&disk, StoreConfig { flush: FlushMode::Sync, ..config() }, &clock);
-    let timed_out = Arc::new(AtomicUsize::new(0));
-    for _ in 0..3 {
+    let sync_flush_timeout = Duration::from_millis(50);
+    let store = open_with(&disk, StoreConfig { flush: FlushMode::Sync, sync_flush_timeout, ..config() }, &clock);
+    store.start(Arc::new(Nobody)).unwrap();
+    disk.hang_syncs(true);
+    for _ in 0..2 {
         let appended = send(&store, "T", 0, b"x").unwrap();
-        let timed_out = Arc::clone(&timed_out);
-        let count = move |d| {
-            if d == Durability::TimedOut {
-                timed_out.fetch_add(1, Ordering::SeqCst);
-            }
-        };
-        store.when_durable(appended.end, Box::new(count));
-        clock.advance(Duration::from_secs(3));
+        let (tell, told) = std::sync::mpsc::channel();
+        store.when_durable(appended.end, Box::new(move |durability| tell.send(durability).unwrap()));
+        clock.advance(sync_flush_timeout);
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)).unwrap(), Durability::TimedOut);
     }
-    // No sync has ended; the third one to come found that the first one's time is over.
-    assert_eq!(timed_out.load(Ordering::SeqCst), 1);
+    disk.hang_syncs(false);
+}
+
+struct Nobody;
+
+impl Arrivals for Nobody {
+    fn arrived(&self, _: &str, _: QueueId, _: QueueOffset, _: i64) {}
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use kerolox_wire::clock::Clock;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{Allocate, DirEntry, Disk, DiskFile, DiskUsage, OpenMode, check_range};
 
@@ -32,6 +32,8 @@ pub enum Loss {
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// Told when syncs may end again.
+    released: Arc<Condvar>,
     clock: Arc<dyn Clock>,
 }
 
@@ -46,6 +48,8 @@ struct State {
     fail: Option<(u64, io::ErrorKind)>,
     /// Counts crashes: files opened before the last one are dead.
     epoch: u64,
+    /// Whether syncs of files begin and do not end.
+    hanging: bool,
 }
 
 type SharedData = Arc<Mutex<Data>>;
@@ -74,8 +78,9 @@ impl SimDisk {
             stop_at: None,
             fail: None,
             epoch: 0,
+            hanging: false,
         };
-        Self { state: Arc::new(Mutex::new(state)), clock }
+        Self { state: Arc::new(Mutex::new(state)), released: Arc::default(), clock }
     }
 
     /// Number of changing operations so far.
@@ -94,6 +99,12 @@ impl SimDisk {
     pub fn fail_after(&self, n: u64, kind: io::ErrorKind) {
         let mut state = self.state.lock();
         state.fail = Some((state.ops.saturating_add(n), kind));
+    }
+
+    /// From now on syncs of files do not end, until this is taken back.
+    pub fn hang_syncs(&self, hang: bool) {
+        self.state.lock().hanging = hang;
+        self.released.notify_all();
     }
 
     /// Sets the size of the partition.
@@ -457,6 +468,7 @@ impl DiskFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.disk.released.wait_while(&mut self.disk.state.lock(), |state| state.hanging);
         self.disk.count(Some(self.epoch)).map_err(|(e, _)| e)?;
         let mut data = self.data.lock();
         data.durable = data.cached.clone();
