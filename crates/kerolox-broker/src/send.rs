@@ -16,6 +16,7 @@ use kerolox_wire::record::{BatchItems, NewRecord};
 use kerolox_wire::reply::{Reply, ReplyTo};
 use kerolox_wire::response::ResponseCode;
 use kerolox_wire::sys_flag;
+use smallvec::SmallVec;
 
 use crate::node::Node;
 use crate::refusal::Refusal;
@@ -25,6 +26,15 @@ use crate::topic::{FilterType, Topic, TopicByProducer, Topics};
 pub(crate) struct SendGroup {
     batch: AppendBatch,
     pending: Vec<Pending>,
+    /// What is counted once it is stored: topic by topic in the order they came.
+    counted: SmallVec<[Counted; 1]>,
+}
+
+/// Messages of one topic in a group.
+struct Counted {
+    topic: Arc<Topic>,
+    messages: u64,
+    bytes: u64,
 }
 
 /// A send whose record is in the batch.
@@ -54,7 +64,22 @@ struct Batch<'a> {
 impl SendGroup {
     /// Nothing yet; `batch` is an empty one of the store.
     pub(crate) fn new(batch: AppendBatch) -> Self {
-        Self { batch, pending: Vec::new() }
+        Self { batch, pending: Vec::new(), counted: SmallVec::new() }
+    }
+
+    /// The topic of the last message, when it has that name: sends that come together mostly have one topic.
+    fn last_topic(&self, name: &TopicName) -> Option<Arc<Topic>> {
+        self.counted.last().filter(|last| last.topic.name == *name).map(|last| Arc::clone(&last.topic))
+    }
+
+    fn count(&mut self, topic: Arc<Topic>, messages: u64, bytes: u64) {
+        match self.counted.last_mut() {
+            Some(last) if Arc::ptr_eq(&last.topic, &topic) => {
+                last.messages += messages;
+                last.bytes += bytes;
+            }
+            _ => self.counted.push(Counted { topic, messages, bytes }),
+        }
     }
 
     /// Whether there is nothing to append.
@@ -81,10 +106,11 @@ impl Node {
     }
 
     fn try_plan(&self, peer: &Peer, frame: &Frame, header: &SendMessage, group: &mut SendGroup) -> Result<(), Refusal> {
-        let topic = self.topic_for_send(peer, header)?;
-        let queue_id = self.queue_for_send(&topic, header, peer)?;
         let text = header.properties.as_deref().unwrap_or_default();
-        let wait = properties::find(text, properties::WAIT) != Some("false");
+        let [wait, transaction] = properties::find_each(text, [properties::WAIT, properties::TRAN_MSG]);
+        let topic = self.topic_for_send(peer, header, transaction, group)?;
+        let queue_id = self.queue_for_send(&topic, header, peer)?;
+        let wait = wait != Some("false");
         let to = ReplyTo::from(frame);
         let messages = if header.batch {
             self.plan_batch(
@@ -110,12 +136,18 @@ impl Node {
             group.batch.push(&queue, &record)?;
             1
         };
-        self.stats.topic(&topic.name).record(messages, frame.body.len() as u64);
+        group.count(topic, messages, frame.body.len() as u64);
         group.pending.push(Pending { to, queue_id, wait });
         Ok(())
     }
 
-    fn topic_for_send(&self, peer: &Peer, header: &SendMessage) -> Result<Arc<Topic>, Refusal> {
+    fn topic_for_send(
+        &self,
+        peer: &Peer,
+        header: &SendMessage,
+        transaction: Option<&str>,
+        group: &SendGroup,
+    ) -> Result<Arc<Topic>, Refusal> {
         let live = &self.config.live;
         let from = live.accept_sends_from();
         if from > 0 && self.clock.wall_ms() < from {
@@ -124,14 +156,13 @@ impl Node {
         if Topics::forbidden_to_send(header.topic.as_str()) {
             return Err(Refusal::no_permission(format!("Sending message to topic[{}] is forbidden.", header.topic)));
         }
-        let text = header.properties.as_deref().unwrap_or_default();
-        if properties::find(text, properties::TRAN_MSG).is_some_and(|v| v.eq_ignore_ascii_case("true")) {
+        if transaction.is_some_and(|v| v.eq_ignore_ascii_case("true")) {
             return Err(Refusal::new(
                 ResponseCode::MESSAGE_ILLEGAL,
                 "transactional messages are not supported by this broker yet; the message was not stored",
             ));
         }
-        let topic = match self.topics.get(header.topic.as_str()) {
+        let topic = match group.last_topic(&header.topic).or_else(|| self.topics.get(header.topic.as_str())) {
             Some(topic) => topic,
             None => self.create_topic_by_send(peer, header)?,
         };
@@ -239,10 +270,16 @@ impl Node {
         let stored = self.store.append(&mut group.batch);
         self.stats.put_took(u64::try_from(self.now().saturating_sub(before).as_millis()).unwrap_or(u64::MAX));
         match stored {
-            Ok(appended) => self.answer_sends(peer, pending, appended, out),
+            Ok(appended) => {
+                for counted in &group.counted {
+                    self.stats.topic(&counted.topic.name).record(counted.messages, counted.bytes);
+                }
+                self.answer_sends(peer, pending, appended, out);
+            }
             Err(error) => self.refuse_sends(peer, &pending, &error, out),
         }
         group.batch.clear();
+        group.counted.clear();
     }
 
     fn refuse_sends(&self, peer: &Peer, pending: &[Pending], error: &AppendError, out: &mut BytesMut) {

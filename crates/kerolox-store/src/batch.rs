@@ -111,6 +111,12 @@ impl AppendBatch {
         })
     }
 
+    /// Makes room for `items` items of `bytes` bytes together, so that adding them moves nothing.
+    pub fn reserve(&mut self, items: usize, bytes: usize) {
+        self.items.reserve(items);
+        self.bytes.reserve(bytes);
+    }
+
     /// Number of items.
     #[must_use]
     pub fn len(&self) -> usize {

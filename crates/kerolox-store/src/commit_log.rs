@@ -156,7 +156,7 @@ impl CommitLog {
         let mut tail = self.tail.lock();
         self.check_open()?;
         // Files are made before anything is written, so that a full disk leaves no trace behind the end.
-        let mut fresh = self.files_for(&tail, batch.items())?;
+        let mut fresh = if tail.holds(batch.bytes()) { SmallVec::new() } else { self.files_for(&tail, batch.items())? };
         let rolled = !fresh.is_empty();
         let now_ms = self.clock.wall_ms();
         let appended = self.write(&mut tail, &mut fresh, batch, now_ms).map_err(|e| {
@@ -309,6 +309,12 @@ impl CommitLog {
 }
 
 impl Tail {
+    /// Whether the present file has room for so many bytes and the mark behind them.
+    fn holds(&self, bytes: usize) -> bool {
+        let end = self.segment.as_ref().map_or(self.at, |segment| segment.end());
+        (bytes as u64).saturating_add(SEGMENT_FILLER) <= end.saturating_sub(self.at)
+    }
+
     /// Writes what is ready.
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         if bytes.is_empty() {

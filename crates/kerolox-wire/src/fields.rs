@@ -1,17 +1,20 @@
 //! Extension fields of a header: names and values in one piece of memory.
 
-use std::fmt::{self, Display, Write};
+use std::fmt;
+use std::ops::Range;
 
 use smallvec::SmallVec;
 
 /// Most fields one header may carry; the largest header of the protocol has 16, ACL and trace add a few.
 pub const FIELDS_MAX: usize = 256;
 
+/// One field: where its name and its value lie in the text.
 #[derive(Clone, Copy)]
 struct Span {
-    key: usize,
-    value: usize,
-    end: usize,
+    key: u32,
+    key_end: u32,
+    value: u32,
+    value_end: u32,
 }
 
 /// Extension fields in the order they came; of a name that came twice the last value counts.
@@ -19,6 +22,10 @@ struct Span {
 pub struct Fields {
     text: String,
     spans: SmallVec<[Span; 16]>,
+    /// The last field, counted from 1, whose name is that small letter: the compact requests have no other names.
+    letters: [u16; 26],
+    /// Whether any name is not a small letter.
+    words: bool,
 }
 
 impl Fields {
@@ -31,7 +38,15 @@ impl Fields {
     /// No fields yet, with room for `bytes` of names and values.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes), spans: SmallVec::new() }
+        Self { text: String::with_capacity(bytes), ..Self::default() }
+    }
+
+    /// No fields yet, with a text that names and values can be pieces of (see [`Fields::close`]).
+    pub(crate) fn over(text: &str) -> Self {
+        // Room for what escapes resolve to, which is put behind it.
+        let mut own = String::with_capacity(text.len().saturating_mul(2));
+        own.push_str(text);
+        Self { text: own, ..Self::default() }
     }
 
     /// How many fields there are.
@@ -49,53 +64,41 @@ impl Fields {
     /// The value of `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.find(name, name)
+        self.last(name)
     }
 
-    /// The value of `name`, or of its short form where only that is there; one pass over the fields.
+    /// The value of `name`, or of its one-letter form where only that is there.
     pub(crate) fn find(&self, name: &str, short: &str) -> Option<&str> {
-        let text = self.text.as_bytes();
-        let is = |span: &Span, wanted: &str| {
-            // Most fields differ in length or in the first letter, so the bytes are seldom compared.
-            span.value.wrapping_sub(span.key) == wanted.len()
-                && text.get(span.key) == wanted.as_bytes().first()
-                && text.get(span.key..span.value) == Some(wanted.as_bytes())
-        };
-        let mut found = None;
-        for span in self.spans.iter().rev() {
-            if is(span, name) {
-                found = Some(span);
-                break;
-            }
-            if found.is_none() && is(span, short) {
-                found = Some(span);
-            }
+        let word = if self.words { self.last(name) } else { None };
+        word.or_else(|| self.last(short))
+    }
+
+    fn last(&self, name: &str) -> Option<&str> {
+        if let Some(letter) = letter(name) {
+            let place = self.letters.get(letter).copied().unwrap_or_default();
+            let span = self.spans.get(usize::from(place).checked_sub(1)?)?;
+            return Some(self.value(span));
         }
-        found.map(|span| self.piece(span.value, span.end))
+        self.spans.iter().rev().find(|span| self.key(span) == name).map(|span| self.value(span))
     }
 
     /// All fields in the order they came.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.spans.iter().map(|s| (self.piece(s.key, s.value), self.piece(s.value, s.end)))
+        self.spans.iter().map(|span| (self.key(span), self.value(span)))
     }
 
     /// Adds a field.
     pub fn push(&mut self, name: &str, value: &str) {
-        let key = self.text.len();
-        self.text.push_str(name);
-        let at = self.text.len();
-        self.text.push_str(value);
-        self.close(key, at);
+        self.push_with(name, |text| text.push_str(value));
     }
 
-    /// Adds a field whose value is the text form of `value`.
-    pub fn push_display(&mut self, name: &str, value: impl Display) {
+    /// Adds a field whose value is what `write` appends.
+    pub fn push_with(&mut self, name: &str, write: impl FnOnce(&mut String)) {
         let key = self.text.len();
         self.text.push_str(name);
-        let at = self.text.len();
-        // Writing into a String cannot fail.
-        let _ = write!(self.text, "{value}");
-        self.close(key, at);
+        let value = self.text.len();
+        write(&mut self.text);
+        self.close(key..value, value..self.text.len());
     }
 
     /// Gives `name` the value alone, whatever it had before.
@@ -108,18 +111,46 @@ impl Fields {
         *self = kept;
     }
 
-    /// The memory that a decoder appends to: first the name, then [`Fields::begin_value`], then the value.
+    /// The text that names and values are pieces of: what a decoder appends to.
     pub(crate) fn arena(&mut self) -> &mut String {
         &mut self.text
     }
 
-    /// Marks what was appended since `key` up to `value` as name and the rest as its value.
-    pub(crate) fn close(&mut self, key: usize, value: usize) {
-        self.spans.push(Span { key, value, end: self.text.len() });
+    /// Adds a field whose name and value are those bytes of the text.
+    pub(crate) fn close(&mut self, name: Range<usize>, value: Range<usize>) {
+        // Beyond 4 GiB, which no frame reaches, a piece is empty.
+        let at = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let span =
+            Span { key: at(name.start), key_end: at(name.end), value: at(value.start), value_end: at(value.end) };
+        self.spans.push(span);
+        match (letter(self.key(&span)), u16::try_from(self.spans.len())) {
+            (Some(letter), Ok(place)) => {
+                if let Some(last) = self.letters.get_mut(letter) {
+                    *last = place;
+                }
+            }
+            _ => self.words = true,
+        }
     }
 
-    fn piece(&self, from: usize, to: usize) -> &str {
-        self.text.get(from..to).unwrap_or_default()
+    fn key(&self, span: &Span) -> &str {
+        self.piece(span.key, span.key_end)
+    }
+
+    fn value(&self, span: &Span) -> &str {
+        self.piece(span.value, span.value_end)
+    }
+
+    fn piece(&self, from: u32, to: u32) -> &str {
+        self.text.get(from as usize..to as usize).unwrap_or_default()
+    }
+}
+
+/// Which letter of the alphabet a one-letter name is, from 0.
+fn letter(name: &str) -> Option<usize> {
+    match name.as_bytes() {
+        [letter @ b'a'..=b'z'] => Some(usize::from(letter - b'a')),
+        _ => None,
     }
 }
 
@@ -158,9 +189,19 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_text() {
+    fn a_word_comes_before_its_letter_whatever_their_order() {
+        let mut fields = Fields::from_iter([("topic", "long"), ("b", "short"), ("b", "again")]);
+        assert_eq!(fields.find("topic", "b"), Some("long"));
+        assert_eq!(fields.find("queueId", "b"), Some("again"));
+        assert_eq!(fields.find("queueId", "e"), None);
+        fields.push("é", "x");
+        assert_eq!(fields.get("é"), Some("x"));
+    }
+
+    #[test]
+    fn values_are_what_was_written() {
         let mut fields = Fields::new();
-        fields.push_display("n", -5_i64);
+        fields.push_with("n", |text| text.push_str("-5"));
         assert_eq!(fields.get("n"), Some("-5"));
         assert_eq!(fields.get("m"), None);
     }

@@ -2,7 +2,9 @@
 //!
 //! It is the largest cost of a small message, hence no general parser; the tests hold it against `serde_json`.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use bytes::{BufMut, BytesMut};
 
@@ -18,12 +20,10 @@ pub(crate) fn read(header: &[u8]) -> Result<Frame, FrameError> {
         .map_err(|e| FrameError::Header { at: e.valid_up_to(), why: "text is not UTF-8" })?;
     let mut scan = Scan { text, at: 0 };
     let mut frame = Frame::default();
-    let mut name = String::new();
     scan.object(|scan| {
-        name.clear();
-        scan.string(&mut name)?;
+        let name = scan.string()?;
         scan.expect(b':', "expected ':'")?;
-        match name.as_str() {
+        match name.as_ref() {
             "code" => frame.code = scan.integer()?,
             "version" => frame.version = scan.integer()?,
             "opaque" => frame.opaque = scan.integer()?,
@@ -44,8 +44,8 @@ pub(crate) fn read(header: &[u8]) -> Result<Frame, FrameError> {
 
 /// Appends the header of `frame`; members stand in the order Java writes them.
 pub(crate) fn write(frame: &Frame, out: &mut BytesMut) {
-    // Writing into a BytesMut fails only when memory does.
-    let _ = write!(out, "{{\"code\":{}", frame.code);
+    out.put_slice(b"{\"code\":");
+    number(frame.code, out);
     if !frame.fields.is_empty() {
         out.put_slice(b",\"extFields\":{");
         for (n, (name, value)) in frame.fields.iter().enumerate() {
@@ -58,13 +58,23 @@ pub(crate) fn write(frame: &Frame, out: &mut BytesMut) {
         }
         out.put_u8(b'}');
     }
-    let language = frame.language.name();
-    let _ = write!(out, ",\"flag\":{},\"language\":\"{language}\",\"opaque\":{}", frame.flag, frame.opaque);
+    out.put_slice(b",\"flag\":");
+    number(frame.flag, out);
+    out.put_slice(b",\"language\":\"");
+    out.put_slice(frame.language.name().as_bytes());
+    out.put_slice(b"\",\"opaque\":");
+    number(frame.opaque, out);
     if let Some(remark) = &frame.remark {
         out.put_slice(b",\"remark\":");
         quoted(remark, out);
     }
-    let _ = write!(out, ",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":{}}}", frame.version);
+    out.put_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
+    number(frame.version, out);
+    out.put_u8(b'}');
+}
+
+fn number(value: i32, out: &mut BytesMut) {
+    out.put_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 fn needs_escape(byte: u8) -> bool {
@@ -74,8 +84,10 @@ fn needs_escape(byte: u8) -> bool {
 fn quoted(text: &str, out: &mut BytesMut) {
     out.put_u8(b'"');
     let mut rest = text.as_bytes();
-    while let Some(plain) = rest.iter().position(|b| needs_escape(*b)) {
-        let (before, from) = rest.split_at(plain);
+    // Looking at all bytes without stopping is several at a time, and nearly every text has nothing to escape.
+    let plain = !rest.iter().fold(false, |any, byte| any | needs_escape(*byte));
+    while !plain && let Some(special) = rest.iter().position(|b| needs_escape(*b)) {
+        let (before, from) = rest.split_at(special);
         out.put_slice(before);
         let Some((special, after)) = from.split_first() else { break };
         match special {
@@ -85,6 +97,7 @@ fn quoted(text: &str, out: &mut BytesMut) {
             b'\r' => out.put_slice(b"\\r"),
             b'\t' => out.put_slice(b"\\t"),
             other => {
+                // Writing into a BytesMut fails only when memory does.
                 let _ = write!(out, "\\u{other:04x}");
             }
         }
@@ -92,6 +105,14 @@ fn quoted(text: &str, out: &mut BytesMut) {
     }
     out.put_slice(rest);
     out.put_u8(b'"');
+}
+
+/// Characters of a string that stand for themselves.
+struct Run {
+    from: usize,
+    to: usize,
+    /// Whether the string ends behind them; else an escape follows.
+    closed: bool,
 }
 
 struct Scan<'a> {
@@ -146,37 +167,49 @@ impl<'a> Scan<'a> {
         if self.null() {
             return Ok(Fields::new());
         }
-        let mut fields = Fields::with_capacity(self.text.len().saturating_sub(self.at));
+        // Names and values stay where they lie in a copy of the header's rest.
+        let base = self.at;
+        let mut fields = Fields::over(self.text.get(base..).unwrap_or_default());
         self.object(|scan| {
             if fields.len() == FIELDS_MAX {
                 return Err(scan.wrong("too many extension fields"));
             }
-            let key = fields.arena().len();
-            scan.string(fields.arena())?;
+            let name = scan.piece(base, fields.arena())?;
             scan.expect(b':', "expected ':'")?;
-            let value = fields.arena().len();
             scan.blank();
             if scan.null() {
                 // A null value is as good as an absent field.
-                fields.arena().truncate(key);
                 return Ok(());
             }
-            if scan.peek() == Some(b'"') {
-                scan.string(fields.arena())?;
+            let value = if scan.peek() == Some(b'"') {
+                scan.piece(base, fields.arena())?
             } else {
                 let from = scan.at;
                 scan.skip(0)?;
-                fields.arena().push_str(scan.text.get(from..scan.at).unwrap_or_default());
-            }
-            fields.close(key, value);
+                from.saturating_sub(base)..scan.at.saturating_sub(base)
+            };
+            fields.close(name, value);
             Ok(())
         })?;
         Ok(fields)
     }
 
+    /// A string as a piece of `arena`, which begins with a copy of the text from `base` on: the place where it lies, or
+    /// a new one at the arena's end when it has escapes.
+    fn piece(&mut self, base: usize, arena: &mut String) -> Result<Range<usize>, FrameError> {
+        self.expect(b'"', "expected a string")?;
+        let run = self.run()?;
+        if run.closed {
+            return Ok(run.from.saturating_sub(base)..run.to.saturating_sub(base));
+        }
+        let start = arena.len();
+        self.resolve(run, arena)?;
+        Ok(start..arena.len())
+    }
+
     fn null(&mut self) -> bool {
         self.blank();
-        let there = self.text.get(self.at..).is_some_and(|t| t.starts_with("null"));
+        let there = self.peek() == Some(b'n') && self.text.get(self.at..).is_some_and(|t| t.starts_with("null"));
         if there {
             self.at += 4;
         }
@@ -187,19 +220,13 @@ impl<'a> Scan<'a> {
         if self.null() {
             return Ok(None);
         }
-        let mut out = String::new();
-        self.string(&mut out)?;
-        Ok(Some(out))
+        Ok(Some(self.string()?.into_owned()))
     }
 
     fn language(&mut self) -> Result<Language, FrameError> {
         self.blank();
         match self.peek() {
-            Some(b'"') => {
-                let mut name = String::new();
-                self.string(&mut name)?;
-                Ok(Language::from_name(&name))
-            }
+            Some(b'"') => Ok(Language::from_name(&self.string()?)),
             Some(b'n') if self.null() => Ok(Language::OTHER),
             _ => Ok(u8::try_from(self.integer()?).map_or(Language::OTHER, Language)),
         }
@@ -223,24 +250,39 @@ impl<'a> Scan<'a> {
         Ok(value)
     }
 
-    /// Appends a string's text, escapes resolved.
-    fn string(&mut self, out: &mut String) -> Result<(), FrameError> {
+    /// A string's text, escapes resolved.
+    fn string(&mut self) -> Result<Cow<'a, str>, FrameError> {
         self.expect(b'"', "expected a string")?;
+        let run = self.run()?;
+        if run.closed {
+            return Ok(Cow::Borrowed(self.text.get(run.from..run.to).unwrap_or_default()));
+        }
+        let mut out = String::new();
+        self.resolve(run, &mut out)?;
+        Ok(Cow::Owned(out))
+    }
+
+    /// Passes the characters up to the next quote or backslash, and that one too.
+    fn run(&mut self) -> Result<Run, FrameError> {
+        let from = self.at;
+        let rest = self.text.as_bytes().get(from..).unwrap_or_default();
+        let Some(len) = memchr::memchr2(b'"', b'\\', rest) else {
+            return Err(self.wrong("a string does not end"));
+        };
+        self.at = from + len + 1;
+        Ok(Run { from, to: from + len, closed: rest.get(len) == Some(&b'"') })
+    }
+
+    /// Appends the string that begins with `run` and goes on with an escape.
+    fn resolve(&mut self, mut run: Run, out: &mut String) -> Result<(), FrameError> {
         loop {
-            let from = self.at;
-            let rest = self.text.as_bytes().get(from..).unwrap_or_default();
-            let Some(plain) = rest.iter().position(|b| *b == b'"' || *b == b'\\') else {
-                return Err(self.wrong("a string does not end"));
-            };
-            self.at = from + plain;
-            out.push_str(self.text.get(from..self.at).unwrap_or_default());
-            let special = self.peek();
-            self.at += 1;
-            if special == Some(b'"') {
+            out.push_str(self.text.get(run.from..run.to).unwrap_or_default());
+            if run.closed {
                 return Ok(());
             }
             let c = self.escaped()?;
             out.push(c);
+            run = self.run()?;
         }
     }
 
@@ -281,11 +323,13 @@ impl<'a> Scan<'a> {
     }
 
     fn hex4(&mut self) -> Result<u32, FrameError> {
-        let digits = self.text.get(self.at..self.at + 4).ok_or_else(|| self.wrong("a \\u escape ends early"))?;
-        if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(self.wrong("a \\u escape has a non-hexadecimal digit"));
+        let digits = self.text.as_bytes().get(self.at..self.at + 4);
+        let digits = digits.ok_or_else(|| self.wrong("a \\u escape ends early"))?;
+        let mut code = 0;
+        for digit in digits {
+            let digit = char::from(*digit).to_digit(16);
+            code = code << 4 | digit.ok_or_else(|| self.wrong("a \\u escape has a non-hexadecimal digit"))?;
         }
-        let code = u32::from_str_radix(digits, 16).map_err(|_| self.wrong("malformed \\u escape"))?;
         self.at += 4;
         Ok(code)
     }
@@ -297,9 +341,9 @@ impl<'a> Scan<'a> {
         }
         self.blank();
         match self.peek() {
-            Some(b'"') => self.string(&mut String::new()),
+            Some(b'"') => self.string().map(|_| ()),
             Some(b'{') => self.object(|scan| {
-                scan.string(&mut String::new())?;
+                scan.string()?;
                 scan.expect(b':', "expected ':'")?;
                 scan.skip(depth + 1)
             }),

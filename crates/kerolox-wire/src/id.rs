@@ -63,8 +63,11 @@ impl FromStr for MessageId {
 
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_ip(f, self.host.ip())?;
-        write!(f, "{:08X}{:016X}", self.host.port(), self.offset.get())
+        let mut hex = Hex::default();
+        hex.ip(self.host.ip());
+        hex.put(&u32::from(self.host.port()).to_be_bytes());
+        hex.put(&self.offset.get().to_be_bytes());
+        f.write_str(hex.as_str())
     }
 }
 
@@ -131,8 +134,13 @@ impl FromStr for UniqueKey {
 
 impl fmt::Display for UniqueKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_ip(f, self.ip)?;
-        write!(f, "{:04X}{:08X}{:08X}{:04X}", self.pid, self.hash, self.since_month_start_ms, self.counter)
+        let mut hex = Hex::default();
+        hex.ip(self.ip);
+        hex.put(&self.pid.to_be_bytes());
+        hex.put(&self.hash.to_be_bytes());
+        hex.put(&self.since_month_start_ms.to_be_bytes());
+        hex.put(&self.counter.to_be_bytes());
+        f.write_str(hex.as_str())
     }
 }
 
@@ -158,10 +166,37 @@ fn ip(cursor: &mut Cursor<'_>, len: usize) -> Option<IpAddr> {
     })
 }
 
-fn write_ip(f: &mut fmt::Formatter<'_>, ip: IpAddr) -> fmt::Result {
-    match ip {
-        IpAddr::V4(ip) => write!(f, "{:08X}", u32::from(ip)),
-        IpAddr::V6(ip) => write!(f, "{:032X}", u128::from(ip)),
+/// Hex digits of an id; every answer to a send has one, so they do not go through the formatter one by one.
+struct Hex {
+    digits: [u8; HEX_V6],
+    len: usize,
+}
+
+impl Default for Hex {
+    fn default() -> Self {
+        Self { digits: [0; HEX_V6], len: 0 }
+    }
+}
+
+impl Hex {
+    fn ip(&mut self, ip: IpAddr) {
+        match ip {
+            IpAddr::V4(ip) => self.put(&ip.octets()),
+            IpAddr::V6(ip) => self.put(&ip.octets()),
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+        let free = self.digits.get_mut(self.len..).unwrap_or_default();
+        for (pair, byte) in free.chunks_exact_mut(2).zip(bytes) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+            self.len += 2;
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        self.digits.get(..self.len).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default()
     }
 }
 

@@ -102,6 +102,20 @@ pub fn find<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.rsplit(PAIR_END).find_map(|part| value(part.strip_prefix(name)?.strip_prefix(NAME_END)?))
 }
 
+/// The values of several names, found in one pass.
+#[must_use]
+pub fn find_each<'a, const N: usize>(text: &'a str, names: [&str; N]) -> [Option<&'a str>; N] {
+    let mut found = [None; N];
+    for (name, value) in pairs(text) {
+        for (wanted, found) in names.iter().zip(&mut found) {
+            if name == *wanted {
+                *found = Some(value);
+            }
+        }
+    }
+    found
+}
+
 /// The properties of `text` with `set` put at their end; what has their names before goes. One allocation.
 #[must_use]
 pub fn with(text: &str, set: &[(&str, &str)]) -> String {
@@ -286,6 +300,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn several_names_are_found_as_one_is() {
+        for text in
+            ["", "A\u{1}1\u{2}B\u{1}2\u{2}A\u{1}3", "A\u{1}\u{2}B\u{1}2", "A\u{1}1\u{1}x\u{2}BB\u{1}2\u{2}B\u{1}é\u{2}"]
+        {
+            let names = ["B", "A", "C"];
+            assert_eq!(find_each(text, names), names.map(|name| find(text, name)), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_pair_counts_only_with_exactly_a_name_and_a_value() {

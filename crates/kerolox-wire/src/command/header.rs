@@ -1,7 +1,5 @@
 //! Typed headers over extension fields.
 
-use std::fmt::Display;
-
 use crate::fields::Fields;
 use crate::names::{GroupName, NameError, TopicName};
 
@@ -78,8 +76,8 @@ pub trait FieldValue: Sized {
     /// When `text` is not such a value.
     fn parse(field: &'static str, text: &str) -> Result<Self, HeaderError>;
 
-    /// The text form.
-    fn text(&self) -> impl Display;
+    /// Appends the text form.
+    fn write(&self, out: &mut String);
 }
 
 fn wrong(field: &'static str, text: &str, expected: &'static str) -> HeaderError {
@@ -92,8 +90,8 @@ macro_rules! number_value {
             fn parse(field: &'static str, text: &str) -> Result<Self, HeaderError> {
                 text.trim().parse().map_err(|_| wrong(field, text, $expected))
             }
-            fn text(&self) -> impl Display {
-                *self
+            fn write(&self, out: &mut String) {
+                out.push_str(itoa::Buffer::new().format(*self));
             }
         }
     };
@@ -107,8 +105,8 @@ impl FieldValue for bool {
         // As Java reads it: anything but "true" is false.
         Ok(text.eq_ignore_ascii_case("true"))
     }
-    fn text(&self) -> impl Display {
-        *self
+    fn write(&self, out: &mut String) {
+        out.push_str(if *self { "true" } else { "false" });
     }
 }
 
@@ -118,8 +116,8 @@ impl FieldValue for String {
     fn parse(_: &'static str, text: &str) -> Result<Self, HeaderError> {
         Ok(text.to_owned())
     }
-    fn text(&self) -> impl Display {
-        self
+    fn write(&self, out: &mut String) {
+        out.push_str(self);
     }
 }
 
@@ -127,8 +125,8 @@ impl FieldValue for TopicName {
     fn parse(_: &'static str, text: &str) -> Result<Self, HeaderError> {
         Ok(Self::parse(text)?)
     }
-    fn text(&self) -> impl Display {
-        self
+    fn write(&self, out: &mut String) {
+        out.push_str(self.as_str());
     }
 }
 
@@ -136,8 +134,8 @@ impl FieldValue for GroupName {
     fn parse(_: &'static str, text: &str) -> Result<Self, HeaderError> {
         Ok(Self::parse(text)?)
     }
-    fn text(&self) -> impl Display {
-        self
+    fn write(&self, out: &mut String) {
+        out.push_str(self.as_str());
     }
 }
 
@@ -162,7 +160,7 @@ pub(super) fn required<T: FieldValue>(
 
 pub(super) fn put<T: FieldValue>(fields: &mut Fields, names: Names, name: &str, short: &str, value: &T) {
     let name = if names == Names::Short && !short.is_empty() { short } else { name };
-    fields.push_display(name, value.text());
+    fields.push_with(name, |text| value.write(text));
 }
 
 /// Declares a header by rows of `field: required|optional|default Type = "name" | "n"`; the last word is the
