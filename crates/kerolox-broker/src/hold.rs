@@ -1,6 +1,6 @@
 //! Pulls that wait for messages, as a plain structure: time and arrivals come in, pulls to be answered come out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use crate::registry::Subscription;
 
 /// Most pulls held at once; above it an empty pull is answered at once.
 pub(crate) const HOLDS_MAX: usize = 200_000;
+/// Most pulls held for one connection, so that one client cannot use all places. A consumer waits once in each queue it
+/// reads.
+pub(crate) const HOLDS_OF_PEER_MAX: usize = 20_000;
 /// Longest time a pull is held, whatever the client asks.
 pub(crate) const HOLD_TIME_MAX: Duration = Duration::from_secs(120);
 
@@ -36,6 +39,8 @@ pub(crate) struct Holds {
     /// Sets, since thousands of pulls may wait for one queue and each is taken out by its number.
     by_queue: HashMap<TopicName, HashMap<QueueId, BTreeSet<u64>>>,
     by_deadline: BTreeSet<(Duration, u64)>,
+    /// By the number of the connection.
+    by_peer: HashMap<u64, HashSet<u64>>,
     next_id: u64,
 }
 
@@ -45,13 +50,15 @@ impl Holds {
         self.by_id.len()
     }
 
-    /// Holds `pull` until messages arrive or `until` has come. Gives it back when the limit is reached.
+    /// Holds `pull` until messages arrive or `until` has come. Gives it back when a limit is reached.
     pub(crate) fn park(&mut self, pull: HeldPull, queue: QueueId, until: Duration) -> Result<u64, Box<HeldPull>> {
-        if self.by_id.len() >= HOLDS_MAX {
+        let of_peer = self.by_peer.get(&pull.peer.id()).map_or(0, HashSet::len);
+        if self.by_id.len() >= HOLDS_MAX || of_peer >= HOLDS_OF_PEER_MAX {
             return Err(Box::new(pull));
         }
         let id = self.next_id;
         self.next_id += 1;
+        self.by_peer.entry(pull.peer.id()).or_default().insert(id);
         let topic = pull.pull.topic.clone();
         self.by_queue.entry(topic).or_default().entry(queue).or_default().insert(id);
         self.by_deadline.insert((until, id));
@@ -90,6 +97,12 @@ impl Holds {
     pub(crate) fn take(&mut self, id: u64) -> Option<HeldPull> {
         let (held, until) = self.by_id.remove(&id)?;
         self.by_deadline.remove(&(until, id));
+        if let Some(ids) = self.by_peer.get_mut(&held.peer.id()) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_peer.remove(&held.peer.id());
+            }
+        }
         let topic: &str = held.pull.topic.as_ref();
         let queue = QueueId::from_wire(held.pull.queue_id).unwrap_or_default();
         if let Some(queues) = self.by_queue.get_mut(topic) {
@@ -108,9 +121,7 @@ impl Holds {
 
     /// Forgets the pulls of a closed connection.
     pub(crate) fn forget(&mut self, peer: u64) {
-        let gone: Vec<u64> =
-            self.by_id.iter().filter(|(_, (held, _))| held.peer.id() == peer).map(|(id, _)| *id).collect();
-        for id in gone {
+        for id in self.by_peer.get(&peer).cloned().unwrap_or_default() {
             self.take(id);
         }
     }
@@ -178,7 +189,7 @@ mod tests {
     }
 
     fn is_empty(holds: &Holds) -> bool {
-        holds.by_id.is_empty() && holds.by_queue.is_empty() && holds.by_deadline.is_empty()
+        holds.by_id.is_empty() && holds.by_queue.is_empty() && holds.by_deadline.is_empty() && holds.by_peer.is_empty()
     }
 
     #[tokio::test]
@@ -237,15 +248,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn above_the_limit_a_pull_comes_back_and_below_it_any_number_of_one_queue_is_quick() {
-        let consumer = Consumer::connected().await;
+    async fn above_a_limit_a_pull_comes_back_and_below_it_any_number_of_one_queue_is_quick() {
         let mut holds = Holds::default();
-        let template = consumer.pull(0, 0, "*");
-        for _ in 0..HOLDS_MAX {
-            park(&mut holds, template.clone(), 10);
+        for n in 1..=HOLDS_MAX / HOLDS_OF_PEER_MAX {
+            let template = Consumer::connected().await.pull(0, 0, "*");
+            for _ in 0..HOLDS_OF_PEER_MAX {
+                park(&mut holds, template.clone(), 10);
+            }
+            assert!(holds.park(template, QueueId::new(0), at(10)).is_err(), "a connection has its share");
+            assert_eq!(holds.len(), n * HOLDS_OF_PEER_MAX);
         }
-        assert!(holds.park(template.clone(), QueueId::new(0), at(10)).is_err());
-        assert_eq!(holds.len(), HOLDS_MAX);
+        let another = Consumer::connected().await.pull(0, 0, "*");
+        assert!(holds.park(another, QueueId::new(0), at(10)).is_err(), "all places are taken");
         assert_eq!(arrived(&mut holds, "t", 0, 0).len(), HOLDS_MAX);
         assert!(is_empty(&holds));
     }
