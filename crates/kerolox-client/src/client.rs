@@ -14,7 +14,7 @@ use kerolox_wire::response::ResponseCode;
 use serde::de::DeserializeOwned;
 
 use crate::ClientError;
-use crate::unique::UniqueKeys;
+use crate::unique::{UniqueKeys, UtcOffset};
 
 /// How long an administrative call may take.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,10 +58,10 @@ pub fn split_addresses(text: &str) -> Vec<String> {
 }
 
 impl Client {
-    /// A client of these name servers over `outbound`.
+    /// A client of these name servers over `outbound`. Ids of messages are made by the local calendar.
     #[must_use]
-    pub fn new(name_servers: Vec<String>, outbound: Outbound, clock: Arc<dyn Clock>) -> Self {
-        let unique_keys = UniqueKeys::new(name_servers.first().map(String::as_str), clock.wall_ms());
+    pub fn new(name_servers: Vec<String>, outbound: Outbound, clock: Arc<dyn Clock>, utc_offset: UtcOffset) -> Self {
+        let unique_keys = UniqueKeys::new(name_servers.first().map(String::as_str), clock.wall_ms(), utc_offset);
         let shared = Shared { name_servers, chosen: AtomicUsize::new(0), outbound, clock, unique_keys };
         Self { shared: Arc::new(shared) }
     }

@@ -87,11 +87,23 @@ pub struct UniqueKey {
 }
 
 impl UniqueKey {
-    /// A key for a message made now, counting months in UTC.
+    /// A key for a message made now, counting months as the calendar does where `utc_offset` says how many seconds east
+    /// of Greenwich the clock is at a time in milliseconds. Java's tools read keys with the calendar of their own zone.
     #[must_use]
-    pub fn generate(ip: IpAddr, pid: u16, hash: u32, now_ms: i64, counter: u16) -> Self {
-        // A month has at most 31 days, fewer milliseconds than 32 bits hold.
-        let since = now_ms.saturating_sub(month_start_ms(now_ms));
+    pub fn generate(
+        ip: IpAddr,
+        pid: u16,
+        hash: u32,
+        now_ms: i64,
+        utc_offset: &dyn Fn(i64) -> i32,
+        counter: u16,
+    ) -> Self {
+        let offset_ms = |at_ms| i64::from(utc_offset(at_ms)).saturating_mul(1000);
+        let start_shown = month_start_ms(now_ms.saturating_add(offset_ms(now_ms)));
+        // The clocks may have been put forward or back since the month began.
+        let start = start_shown.saturating_sub(offset_ms(start_shown.saturating_sub(offset_ms(now_ms))));
+        // A month has at most 31 days and an hour, fewer milliseconds than 32 bits hold.
+        let since = now_ms.saturating_sub(start);
         Self { ip, pid, hash, since_month_start_ms: u32::try_from(since).unwrap_or_default(), counter }
     }
 
@@ -256,12 +268,27 @@ mod tests {
     fn unique_keys_tell_when_they_were_made() {
         // 2023-11-14T22:13:20Z, 13 days and some hours into the month.
         let now = 1_700_000_000_000;
-        let key = UniqueKey::generate("127.0.0.1".parse().unwrap(), 0x2A13, 0x9A55_0000, now, 7);
+        let key = UniqueKey::generate("127.0.0.1".parse().unwrap(), 0x2A13, 0x9A55_0000, now, &|_| 0, 7);
         assert_eq!(key.since_month_start_ms, 1_203_200_000);
         assert_eq!(key.to_string(), "7F0000012A139A55000047B760000007");
         assert_eq!(UniqueKey::parse(&key.to_string()), Ok(key));
         assert_eq!(key.made_at_ms(now + 1), now);
         assert_eq!(key.made_at_ms(now), now - 31 * DAY_MS, "a key of the future is one of last month");
+    }
+
+    #[test]
+    fn unique_keys_count_months_of_the_local_calendar() {
+        let since = |now_ms, utc_offset: &dyn Fn(i64) -> i32| {
+            UniqueKey::generate(Ipv4Addr::LOCALHOST.into(), 0, 0, now_ms, utc_offset, 0).since_month_start_ms
+        };
+        let hour = 3_600_000;
+        // 2023-10-31T18:00Z is the first of November in Shanghai, and still October in New York.
+        let evening = 1_698_775_200_000;
+        assert_eq!(since(evening, &|_| 8 * 3600), 2 * 3_600_000);
+        assert_eq!(i64::from(since(evening, &|_| -4 * 3600)), 30 * DAY_MS + 14 * hour);
+        // New York put its clocks back on 2023-11-05 at 06:00Z: ten days into the month are an hour longer.
+        let new_york = |at_ms| if at_ms < 1_699_164_000_000 { -4 * 3600 } else { -5 * 3600 };
+        assert_eq!(i64::from(since(1_699_678_800_000, &new_york)), 10 * DAY_MS + hour);
     }
 
     #[test]

@@ -76,7 +76,12 @@ impl Nodes {
 
 /// A client of these name servers.
 pub(crate) fn client(name_servers: Vec<String>) -> Client {
-    Client::new(name_servers, Outbound::new(OutboundConfig::default()), Arc::new(ManualClock::at(NOW_MS)))
+    Client::new(
+        name_servers,
+        Outbound::new(OutboundConfig::default()),
+        Arc::new(ManualClock::at(NOW_MS)),
+        Arc::new(|_| 0),
+    )
 }
 
 /// A success with a JSON body.

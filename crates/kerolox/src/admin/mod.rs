@@ -38,7 +38,7 @@ use self::failure::Failure;
 use self::options::Given;
 use self::output::Out;
 use self::session::Session;
-use crate::clock::SystemClock;
+use crate::clock::{LocalTime, SystemClock};
 
 /// Runs the admin tool with the words after `admin`.
 pub(crate) fn run(args: Vec<String>) -> ExitCode {
@@ -93,7 +93,9 @@ fn run_command(command: &Command, args: &[String], out: Out) -> Result<(), Failu
         .map_err(|why| Failure::failed(format!("cannot start: {why}")))?;
     runtime.block_on(async {
         let clock = Arc::new(SystemClock::new());
-        let client = Client::new(servers, Outbound::new(OutboundConfig::default()), clock.clone());
+        let local = LocalTime::of_system();
+        let utc_offset = Arc::new(move |wall_ms| local.offset_seconds(wall_ms));
+        let client = Client::new(servers, Outbound::new(OutboundConfig::default()), clock.clone(), utc_offset);
         let session = Session { client, out, clock };
         (command.run)(&session, &given).await
     })

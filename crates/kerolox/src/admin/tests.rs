@@ -132,7 +132,8 @@ async fn mqadmin(line: &str) -> Ran {
     let command = command::find(&words[0]).expect("a command of the table");
     let printed = Printed::default();
     let clock = Arc::new(ManualClock::at(1_795_577_629_323));
-    let client = Client::new(vec![address.clone()], Outbound::new(OutboundConfig::default()), clock.clone());
+    let client =
+        Client::new(vec![address.clone()], Outbound::new(OutboundConfig::default()), clock.clone(), Arc::new(|_| 0));
     let session = Session { client, out: Out::new(printed.clone()), clock };
     let result = match Given::parse(command, &words[1..]) {
         Ok(given) => (command.run)(&session, &given).await,
