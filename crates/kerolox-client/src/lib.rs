@@ -27,6 +27,5 @@ pub use name_servers::ORDER_NAMESPACE;
 pub use offsets::{GroupProgress, Reset, Rollback};
 pub use producer::{Outgoing, SendStatus, Sent};
 pub use topics::{GROUP_GET_NUMS, TOPIC_PUT_NUMS};
-
 pub use track::{Track, TrackType};
 pub use unique::UtcOffset;
