@@ -6,7 +6,7 @@
 # KIT is `java:TAGS` (java:basic,order), `go`, `node`, `python` or `rust`; default: what this release has to pass.
 # NS_PORT and BROKER_PORT move the servers. The kits run from a writable copy; builds and packages are kept in KITS_CACHE (default ~/.cache/kerolox-kits).
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-kits=${*:-java:basic,order,retry,delay,query go node}
+kits=${*:-java:basic,order,retry,delay,query,rpc go node}
 cache=${KITS_CACHE:-$HOME/.cache/kerolox-kits}
 NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
 dir=$(temp_dir kits)

@@ -145,6 +145,8 @@ live! {
     reject_transactions: AtomicBool bool = false;
     /// Milliseconds since 1970 before which sends are refused.
     accept_sends_from: AtomicI64 i64 = 0;
+    /// Whether replies between clients are stored besides being passed on.
+    store_replies: AtomicBool bool = true;
     /// Whether consumers may subscribe by SQL92.
     property_filter: AtomicBool bool = false;
     /// Percent of the memory that the newest part of the log is supposed to be in.

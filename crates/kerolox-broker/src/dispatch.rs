@@ -53,6 +53,9 @@ fn serve_one(node: &Arc<Node>, peer: &Arc<Peer>, frame: &Frame, request: Request
     let answer = match request {
         Request::PullMessage(pull) => return node.pull(peer, frame, pull, out),
         Request::SendBack(header) => return node.send_back(peer, frame, &header, out),
+        Request::SendReply(header) | Request::SendReplyV2(header) => {
+            return node.send_reply(peer, frame, header, out);
+        }
         Request::CreateTopic(header) => return node.create_topic(peer, to, header, out),
         Request::GetConsumerRunningInfo(header) => return node.relay_running_info(peer, to, &header, out),
         Request::ConsumeDirectly(header) => return node.relay_consume_directly(peer, to, header, out),
@@ -99,8 +102,6 @@ fn serve_one(node: &Arc<Node>, peer: &Arc<Peer>, frame: &Frame, request: Request
         Request::CleanUnusedTopics(_) => node.clean_unused_topics(),
         Request::EndTransaction(_)
         | Request::ResumeCheckHalf(_)
-        | Request::SendReply(_)
-        | Request::SendReplyV2(_)
         | Request::UpdateAccessConfig(_)
         | Request::DeleteAccessConfig(_)
         | Request::GetAclVersion(_)

@@ -20,6 +20,7 @@ mod query;
 mod queue_lock;
 mod refusal;
 mod registry;
+mod reply;
 mod retry;
 mod send;
 mod start;

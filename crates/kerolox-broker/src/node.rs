@@ -57,6 +57,8 @@ pub(crate) struct Node {
     pub(crate) delay_offsets: Mutex<crate::delay::DelayProgress>,
     /// Held while delayed messages are delivered; true once no more may be.
     pub(crate) delivering: Mutex<bool>,
+    /// KiB of replies that may still wait for their requesters.
+    pub(crate) reply_room: Arc<tokio::sync::Semaphore>,
     random: AtomicU64,
 }
 
@@ -103,6 +105,7 @@ impl Node {
             delay_arrived: Notify::new(),
             delay_offsets: Mutex::new(parts.delay_offsets),
             delivering: Mutex::new(false),
+            reply_room: crate::reply::room(),
             random,
         }
     }

@@ -303,7 +303,6 @@ impl<C: Channel> Clients<C> {
 
     /// The connection of a producing client.
     #[must_use]
-    #[allow(dead_code, reason = "replies to requests are pushed through it, once they are served")]
     pub(crate) fn producer(&self, client_id: &str) -> Option<C> {
         self.state.lock().producer_clients.get(client_id).cloned()
     }

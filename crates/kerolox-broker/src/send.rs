@@ -141,7 +141,7 @@ impl Node {
         Ok(())
     }
 
-    fn topic_for_send(
+    pub(crate) fn topic_for_send(
         &self,
         peer: &Peer,
         header: &SendMessage,
@@ -175,7 +175,7 @@ impl Node {
         Ok(topic)
     }
 
-    fn queue_for_send(&self, topic: &Topic, header: &SendMessage, peer: &Peer) -> Result<QueueId, Refusal> {
+    pub(crate) fn queue_for_send(&self, topic: &Topic, header: &SendMessage, peer: &Peer) -> Result<QueueId, Refusal> {
         let queues = topic.write_queues.max(topic.read_queues);
         match QueueId::from_wire(header.queue_id) {
             Some(id) if id.get() < queues => Ok(id),
@@ -359,7 +359,7 @@ impl Node {
     }
 
     /// Every answer to a send tells the region and whether tracing is allowed; Java fails without them.
-    fn decorate(&self, mut reply: Reply) -> Reply {
+    pub(crate) fn decorate(&self, mut reply: Reply) -> Reply {
         reply.fields.push("MSG_REGION", &self.config.region);
         reply.fields.push("TRACE_ON", if self.config.live.trace_on() { "true" } else { "false" });
         reply

@@ -19,7 +19,6 @@ const FIXED: &str = "the behaviour is always the default";
 const NO_JAVA: &str = "it names Java classes";
 const NO_TRANSACTIONS: &str = "this version refuses transactional messages";
 const SQL92: &str = "this version refuses SQL92 subscriptions; subscribe by tag";
-const REPLIES: &str = "this version does not keep replies yet";
 const CLIENT_KEY: &str = "this node shows no certificate to those it calls";
 const PASSWORD: &str = "an encrypted key is not read; store the key without a password, readable by this user only";
 
@@ -103,7 +102,6 @@ pub(crate) static BROKER_IGNORED: &[Key] = &[
     broker("transactionTimeOut", "6000", NO_TRANSACTIONS).ms().important(),
     broker("transactionCheckMax", "15", NO_TRANSACTIONS).important(),
     broker("transactionCheckInterval", "60000", NO_TRANSACTIONS).ms().important(),
-    broker("storeReplyMessageEnable", "true", REPLIES),
     broker("autoDeleteUnusedStats", "false", "statistics of a deleted topic always go with it"),
     store("enableConsumeQueueExt", "false", FILTER),
     store("mappedFileSizeConsumeQueueExt", "50331648", FILTER).bytes(),

@@ -32,5 +32,8 @@ pub(crate) static BROKER_LIVE: &[Key] = &[
         .ms()
         .live("accept_sends_from")
         .about("Milliseconds since 1970 before which sends are refused."),
+    key("storeReplyMessageEnable", Rule::Switch, "true")
+        .live("store_replies")
+        .about("Whether replies between clients are stored besides being passed on."),
     key("traceOn", Rule::Switch, "true").live("trace_on").about("Whether clients are told that tracing is allowed."),
 ];
