@@ -19,28 +19,29 @@ impl Service for Serving {
     fn serve(&self, peer: &Arc<Peer>, frames: &mut Vec<Frame>, out: &mut BytesMut) {
         let node = &self.0;
         let mut sends = SendGroup::new(node.store.batch());
-        for frame in frames.drain(..) {
-            let request = match Request::decode(&frame) {
+        for frame in frames.iter() {
+            let request = match Request::decode(frame) {
                 Ok(request) => request,
                 Err(error) => {
                     let refusal = Refusal::from(error);
                     node.refused("request", peer, &refusal);
-                    Reply::from(refusal).encode(ReplyTo::from(&frame), out);
+                    Reply::from(refusal).encode(ReplyTo::from(frame), out);
                     continue;
                 }
             };
             match request {
                 Request::SendMessage(header) | Request::SendMessageV2(header) | Request::SendBatch(header) => {
-                    node.plan_send(peer, &frame, &header, &mut sends, out);
+                    node.plan_send(peer, frame, &header, &mut sends, out);
                 }
                 other => {
                     // What follows a send on a connection sees its effect.
                     node.finish_sends(peer, &mut sends, out);
-                    serve_one(node, peer, &frame, other, out);
+                    serve_one(node, peer, frame, other, out);
                 }
             }
         }
         node.finish_sends(peer, &mut sends, out);
+        frames.clear();
     }
 
     fn disconnected(&self, peer: &Arc<Peer>) {

@@ -147,29 +147,16 @@ impl Frame {
     /// A code that does not fit the binary header's 16 bits, or a header beyond [`HEADER_SIZE_MAX`], cannot be told in
     /// that form: the former is sent as JSON, the latter loses its fields and says so in the remark.
     pub fn encode(&self, out: &mut BytesMut) {
-        let start = out.len();
-        out.reserve(PREFIX_SIZE + 256 + self.body.len());
-        out.put_slice(&[0; PREFIX_SIZE]);
-        let binary = self.serialization == Serialization::Binary && i16::try_from(self.code).is_ok();
-        if binary {
-            header_binary::write(self, out);
-        } else {
-            header_json::write(self, out);
-        }
-        let header = out.len().saturating_sub(start + PREFIX_SIZE);
-        if header > HEADER_SIZE_MAX {
-            out.truncate(start);
-            let remark = Some(format!("header of {header} bytes exceeds the limit of {HEADER_SIZE_MAX}"));
-            return Self { fields: Fields::new(), remark, ..self.clone() }.encode(out);
-        }
-        out.put_slice(&self.body);
-        let length = u32::try_from(out.len() - start - LENGTH_SIZE).unwrap_or(u32::MAX);
-        let marked = u32::try_from(header).unwrap_or(0) | if binary { 1 << 24 } else { 0 };
-        if let Some(prefix) = out.get_mut(start..start + PREFIX_SIZE) {
-            let mut prefix = prefix;
-            prefix.put_u32(length);
-            prefix.put_u32(marked);
-        }
+        let head = Head {
+            code: self.code,
+            language: self.language,
+            version: self.version,
+            opaque: self.opaque,
+            flag: self.flag,
+            remark: self.remark.as_deref(),
+            fields: &self.fields,
+        };
+        head.encode(self.serialization, &self.body, out);
     }
 
     /// The frame as bytes of its own.
@@ -178,6 +165,48 @@ impl Frame {
         let mut out = BytesMut::new();
         self.encode(&mut out);
         out.freeze()
+    }
+}
+
+/// What a header says, wherever it is kept.
+#[derive(Clone, Copy)]
+pub(crate) struct Head<'a> {
+    pub(crate) code: i32,
+    pub(crate) language: Language,
+    pub(crate) version: i32,
+    pub(crate) opaque: i32,
+    pub(crate) flag: i32,
+    pub(crate) remark: Option<&'a str>,
+    pub(crate) fields: &'a Fields,
+}
+
+impl Head<'_> {
+    /// Appends a whole frame; see [`Frame::encode`].
+    pub(crate) fn encode(&self, serialization: Serialization, body: &[u8], out: &mut BytesMut) {
+        let start = out.len();
+        out.reserve(PREFIX_SIZE + 256 + body.len());
+        out.put_slice(&[0; PREFIX_SIZE]);
+        let binary = serialization == Serialization::Binary && i16::try_from(self.code).is_ok();
+        if binary {
+            header_binary::write(self, out);
+        } else {
+            header_json::write(self, out);
+        }
+        let header = out.len().saturating_sub(start + PREFIX_SIZE);
+        if header > HEADER_SIZE_MAX {
+            out.truncate(start);
+            let remark = format!("header of {header} bytes exceeds the limit of {HEADER_SIZE_MAX}");
+            let short = Head { fields: &Fields::new(), remark: Some(&remark), ..*self };
+            return short.encode(serialization, body, out);
+        }
+        out.put_slice(body);
+        let length = u32::try_from(out.len() - start - LENGTH_SIZE).unwrap_or(u32::MAX);
+        let marked = u32::try_from(header).unwrap_or(0) | if binary { 1 << 24 } else { 0 };
+        if let Some(prefix) = out.get_mut(start..start + PREFIX_SIZE) {
+            let mut prefix = prefix;
+            prefix.put_u32(length);
+            prefix.put_u32(marked);
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::fields::{FIELDS_MAX, Fields};
-use crate::frame::{Frame, FrameError, Language, Serialization};
+use crate::frame::{Frame, FrameError, Head, Language, Serialization};
 
 /// Reads a whole header.
 pub(crate) fn read(header: &[u8]) -> Result<Frame, FrameError> {
@@ -39,19 +39,19 @@ pub(crate) fn read(header: &[u8]) -> Result<Frame, FrameError> {
     Ok(frame)
 }
 
-/// Appends the header of `frame`, whose code must fit 16 bits.
-pub(crate) fn write(frame: &Frame, out: &mut BytesMut) {
-    out.put_i16(i16::try_from(frame.code).unwrap_or(i16::MAX));
-    out.put_u8(frame.language.0);
-    out.put_i16(i16::try_from(frame.version).unwrap_or(i16::MAX));
-    out.put_i32(frame.opaque);
-    out.put_i32(frame.flag);
-    let remark = frame.remark.as_deref().unwrap_or_default();
+/// Appends a header, whose code must fit 16 bits.
+pub(crate) fn write(head: &Head<'_>, out: &mut BytesMut) {
+    out.put_i16(i16::try_from(head.code).unwrap_or(i16::MAX));
+    out.put_u8(head.language.0);
+    out.put_i16(i16::try_from(head.version).unwrap_or(i16::MAX));
+    out.put_i32(head.opaque);
+    out.put_i32(head.flag);
+    let remark = head.remark.unwrap_or_default();
     out.put_u32(u32::try_from(remark.len()).unwrap_or(u32::MAX));
     out.put_slice(remark.as_bytes());
-    let size: usize = frame.fields.iter().filter(|(k, _)| fits(k)).map(|(k, v)| 6 + k.len() + v.len()).sum();
+    let size: usize = head.fields.iter().filter(|(k, _)| fits(k)).map(|(k, v)| 6 + k.len() + v.len()).sum();
     out.put_u32(u32::try_from(size).unwrap_or(u32::MAX));
-    for (name, value) in frame.fields.iter().filter(|(k, _)| fits(k)) {
+    for (name, value) in head.fields.iter().filter(|(k, _)| fits(k)) {
         out.put_i16(i16::try_from(name.len()).unwrap_or(i16::MAX));
         out.put_slice(name.as_bytes());
         out.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));

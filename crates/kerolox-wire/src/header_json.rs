@@ -9,7 +9,7 @@ use std::ops::Range;
 use bytes::{BufMut, BytesMut};
 
 use crate::fields::{FIELDS_MAX, Fields};
-use crate::frame::{Frame, FrameError, Language};
+use crate::frame::{Frame, FrameError, Head, Language};
 
 /// Deepest nesting of a value that is skipped.
 const DEPTH_MAX: usize = 16;
@@ -42,13 +42,13 @@ pub(crate) fn read(header: &[u8]) -> Result<Frame, FrameError> {
     Ok(frame)
 }
 
-/// Appends the header of `frame`; members stand in the order Java writes them.
-pub(crate) fn write(frame: &Frame, out: &mut BytesMut) {
+/// Appends a header; members stand in the order Java writes them.
+pub(crate) fn write(head: &Head<'_>, out: &mut BytesMut) {
     out.put_slice(b"{\"code\":");
-    number(frame.code, out);
-    if !frame.fields.is_empty() {
+    number(head.code, out);
+    if !head.fields.is_empty() {
         out.put_slice(b",\"extFields\":{");
-        for (n, (name, value)) in frame.fields.iter().enumerate() {
+        for (n, (name, value)) in head.fields.iter().enumerate() {
             if n > 0 {
                 out.put_u8(b',');
             }
@@ -59,17 +59,17 @@ pub(crate) fn write(frame: &Frame, out: &mut BytesMut) {
         out.put_u8(b'}');
     }
     out.put_slice(b",\"flag\":");
-    number(frame.flag, out);
+    number(head.flag, out);
     out.put_slice(b",\"language\":\"");
-    out.put_slice(frame.language.name().as_bytes());
+    out.put_slice(head.language.name().as_bytes());
     out.put_slice(b"\",\"opaque\":");
-    number(frame.opaque, out);
-    if let Some(remark) = &frame.remark {
+    number(head.opaque, out);
+    if let Some(remark) = head.remark {
         out.put_slice(b",\"remark\":");
         quoted(remark, out);
     }
     out.put_slice(b",\"serializeTypeCurrentRPC\":\"JSON\",\"version\":");
-    number(frame.version, out);
+    number(head.version, out);
     out.put_u8(b'}');
 }
 

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::command::{Header, Names};
 use crate::fields::Fields;
-use crate::frame::{Frame, Serialization, VERSION_4_7_1};
+use crate::frame::{Frame, Head, Language, Serialization, VERSION_4_7_1};
 use crate::response::ResponseCode;
 
 const FLAG_RESPONSE: i32 = 1;
@@ -117,9 +117,19 @@ impl Reply {
     }
 
     /// Appends the answer to `out`, or nothing when nobody waits for it.
-    pub fn encode(self, to: ReplyTo, out: &mut BytesMut) {
-        if !to.oneway {
-            self.into_frame(to).encode(out);
+    pub fn encode(&self, to: ReplyTo, out: &mut BytesMut) {
+        if to.oneway {
+            return;
         }
+        let head = Head {
+            code: self.code.0,
+            language: Language::JAVA,
+            version: VERSION_4_7_1,
+            opaque: to.opaque,
+            flag: FLAG_RESPONSE,
+            remark: self.remark.as_deref(),
+            fields: &self.fields,
+        };
+        head.encode(to.serialization, &self.body, out);
     }
 }
