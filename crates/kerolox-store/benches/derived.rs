@@ -106,6 +106,7 @@ fn queues(root: &Path) {
         assert_eq!(recover(&queue).unwrap(), UNITS * 300);
     };
     each("recover 1,000,000 units after a crash", 1, || recovered(Queue::recover));
+    each("the same with a mark", 1, || recovered(|queue| queue.recover_to(UNITS * 300)));
     each("recover 1,000,000 units", 1, || recovered(Queue::recover_clean));
     each("first unit of 10,000 queues, each", QUEUES.into(), || {
         for id in 1..QUEUES {
@@ -120,4 +121,32 @@ fn queues(root: &Path) {
             queue.correct_min(0).unwrap();
         }
     });
+    let found = load();
+    each("the same with a mark", 1, || {
+        for queue in found.all() {
+            queue.recover_to(UNITS * 300).unwrap();
+            queue.correct_min(0).unwrap();
+        }
+    });
+    drop(found);
+    for queue in load().all().iter().take(200) {
+        queue.recover_clean().unwrap();
+        queue.append(queue.max(), &large(queue)).unwrap();
+    }
+    each("recover 200 queues of 250,000 units after a crash", 1, || {
+        for queue in load().all() {
+            queue.recover().unwrap();
+        }
+    });
+    each("the same with a mark", 1, || {
+        for queue in load().all() {
+            queue.recover_to(u64::MAX).unwrap();
+        }
+    });
+}
+
+/// 250,000 units behind those that the queue has.
+fn large(queue: &Queue) -> Vec<Unit> {
+    let log = queue.log_end();
+    (0..250_000).map(|n| Unit { log_offset: log + n * 300, size: 300, tags_code: 0 }).collect()
 }

@@ -155,6 +155,12 @@ impl Dispatch {
         self.step_queues(&mut self.work.lock(), sources, None)
     }
 
+    /// Looks while no step is under way, so that what is in the queues and what counts as done are the same.
+    pub(crate) fn between_steps<T>(&self, look: impl FnOnce() -> T) -> T {
+        let _work = self.work.lock();
+        look()
+    }
+
     /// Runs `change` while nothing is dispatched, and forgets the queues known so far: they may be gone.
     pub(crate) fn paused<T>(&self, change: impl FnOnce() -> T) -> T {
         let mut work = self.work.lock();

@@ -92,8 +92,8 @@ pub(crate) fn recover(
         remove_files(disk.as_ref(), &paths.index)?;
     }
     let index = open_index(config, disk, clock, &paths, abnormal, &checkpoint)?;
-    let queues_end = recover_queues(&queues, abnormal).map_err(OpenError::io(&paths.queues))?;
     let mark = mark.filter(|mark| is_plausible(mark, &log));
+    let queues_end = recover_queues(&queues, abnormal, mark.as_ref()).map_err(OpenError::io(&paths.queues))?;
     let queues_found = queues.all().iter().filter(|queue| queue.max() > QueueOffset::ZERO).count() as u64;
     let queues_lost = mark.is_some_and(|mark| mark.queues > queues_found);
     let known = Known { abnormal, checkpoint, mark, queues_end, queues_lost };
@@ -161,10 +161,15 @@ fn open_index(
     Ok(Some(Index::open(Arc::clone(disk), &paths.index, how)?))
 }
 
-fn recover_queues(queues: &Queues, abnormal: bool) -> io::Result<u64> {
+/// Finds the ends of all queues. After a crash the mark saves walking them: what came after it is dispatched anew.
+fn recover_queues(queues: &Queues, abnormal: bool, mark: Option<&Mark>) -> io::Result<u64> {
     let mut end = 0;
     for queue in queues.all() {
-        end = end.max(if abnormal { queue.recover()? } else { queue.recover_clean()? });
+        end = end.max(match mark {
+            _ if !abnormal => queue.recover_clean()?,
+            Some(mark) => queue.recover_to(mark.complete)?,
+            None => queue.recover()?,
+        });
     }
     Ok(end)
 }

@@ -245,12 +245,12 @@ impl Shared {
     pub(crate) fn save_checkpoint(&self) -> io::Result<()> {
         let mut checkpoint = self.checkpoint.lock();
         // Taken before anything is synced: what comes in meanwhile belongs to the next checkpoint.
-        let mark = Mark {
+        let mark = self.dispatch.between_steps(|| Mark {
             complete: self.dispatch.done(),
             indexed: self.dispatch.indexed(),
             index_last: self.index.as_ref().map_or(0, |index| index.last_end().1),
             queues: self.queues.all().iter().filter(|queue| queue.max().get() > 0).count() as u64,
-        };
+        });
         let (log_ms, queues_ms) = (self.log.last_store_ms(), self.dispatch.store_ms());
         self.flush.flush(&self.log)?;
         for queue in self.queues.all() {

@@ -283,6 +283,27 @@ fn a_hole_left_by_a_crash_ends_the_queue_and_what_is_behind_is_cleared() {
 }
 
 #[test]
+fn a_known_end_is_found_without_a_walk_and_what_looks_old_behind_it_is_not_taken_for_it() {
+    for complete in 0..30 {
+        let dir = tempfile::tempdir().unwrap();
+        let queue = open(dir.path());
+        queue.append(at(0), &units(0..30)).unwrap();
+        // The first bytes of the second-last unit were never written: the rest looks like a unit of the log's beginning.
+        let path = file(dir.path(), 480);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[80..88].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+        let queue = open(dir.path());
+        let known = complete.min(28);
+        assert_eq!(queue.recover_to(complete * 100 + 99).unwrap(), known * 100);
+        assert_eq!(queue.max(), at(known));
+        assert_eq!(open(dir.path()).recover().unwrap(), known * 100, "what was behind is cleared");
+        queue.append(at(known), &units(known..31)).unwrap();
+        assert_eq!(all(&queue), units(0..31));
+    }
+}
+
+#[test]
 fn a_unit_that_goes_back_in_the_log_is_torn() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path());
@@ -464,7 +485,8 @@ fn a_disk_that_fails_once_at_any_point_costs_nothing() {
 
 #[test]
 fn a_crash_at_any_point_leaves_a_queue_that_can_be_filled_again() {
-    for loss in [Loss::Nothing, Loss::Everything].into_iter().chain((0..20).map(Loss::Torn)) {
+    let losses = [Loss::Nothing, Loss::Everything].into_iter().chain((0..20).map(Loss::Torn));
+    for (loss, by_mark) in losses.flat_map(|loss| [(loss, false), (loss, true)]) {
         for n in 0.. {
             let disk = SimDisk::new(Arc::new(ManualClock::at(0)));
             let queue = on(&disk);
@@ -480,13 +502,15 @@ fn a_crash_at_any_point_leaves_a_queue_that_can_be_filled_again() {
             drop(queue);
             disk.crash(loss);
             let queue = on(&disk);
-            let log_end = queue.recover().unwrap();
-            assert!(
-                log_end >= if durable > 11 { durable * 100 } else { 0 },
-                "{log_end} of {durable} at {n} with {loss:?}"
-            );
-            // Units made since the last flush may be torn: they are made again, as recovery of the store does.
-            queue.truncate(durable * 100).unwrap();
+            let known = if durable > 11 { durable * 100 } else { 0 };
+            if by_mark {
+                assert_eq!(queue.recover_to(durable * 100).unwrap(), known, "at {n} with {loss:?}");
+            } else {
+                let log_end = queue.recover().unwrap();
+                assert!(log_end >= known, "{log_end} of {durable} at {n} with {loss:?}");
+                // Units made since the last flush may be torn: they are made again, as recovery of the store does.
+                queue.truncate(durable * 100).unwrap();
+            }
             queue.append(at(11), &units(11..45)).unwrap();
             assert_eq!(all(&queue), units(11..45));
             if done {
