@@ -38,7 +38,7 @@ impl Node {
 
     /// Reads the message at a log offset, which a client may have made up.
     pub(crate) fn view_message(&self, asked: &ViewMessage) -> Result<Reply, Refusal> {
-        let record = LogOffset::from_wire(asked.offset).and_then(|offset| self.store.record_at(offset).ok());
+        let record = LogOffset::from_wire(asked.offset).and_then(|offset| self.store.record_named(offset).ok());
         let record =
             record.ok_or_else(|| Refusal::error(format!("can not find message by the offset, {}", asked.offset)))?;
         Ok(Reply::body(record))

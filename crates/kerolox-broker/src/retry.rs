@@ -66,7 +66,7 @@ impl Node {
             return Ok(None);
         }
         let bytes = LogOffset::from_wire(asked.offset)
-            .and_then(|offset| self.store.record_at(offset).ok())
+            .and_then(|offset| self.store.record_named(offset).ok())
             .ok_or_else(|| Refusal::error(format!("look message by offset failed, {}", asked.offset)))?;
         let record = Record::parse(&bytes, BodyCheck::Skip)
             .map_err(|e| Refusal::error(format!("look message by offset failed, {}: {e}", asked.offset)))?;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use bytes::BytesMut;
 use kerolox_wire::clock::Clock;
 use kerolox_wire::names::{LogOffset, QueueOffset};
-use kerolox_wire::record::MAGIC_FILLER;
+use kerolox_wire::record::{MAGIC_FILLER, Peek, peek};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
@@ -19,6 +19,9 @@ use crate::config::SEGMENT_FILLER;
 use crate::disk::Disk;
 use crate::error::{AppendError, OpenError};
 use crate::segment::{Segment, Segments};
+
+/// Records looked at to reach one that is not dispatched yet. Dispatch is rarely a fraction of a second behind.
+const HOPS_MAX: u32 = 100_000;
 
 /// The log and its tail.
 pub(crate) struct CommitLog {
@@ -274,6 +277,25 @@ impl CommitLog {
     pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let segment = self.holding(offset, out.len())?;
         segment.file().read_at(offset.saturating_sub(segment.base()), out)
+    }
+
+    /// Whether a record begins at `to`, going from record to record beginning with the one at `from`. Not beyond
+    /// [`HOPS_MAX`] records.
+    pub(crate) fn leads_to(&self, from: u64, to: u64) -> io::Result<bool> {
+        let mut at = from;
+        for _ in 0..HOPS_MAX {
+            if at >= to {
+                break;
+            }
+            let mut head = [0; 8];
+            self.read(at, &mut head)?;
+            at = match peek(&head) {
+                Peek::Record { size } => at.saturating_add(size.into()),
+                Peek::Filler { .. } => self.segments.base_of(at).saturating_add(self.segments.size()),
+                Peek::Blank | Peek::Bad => break,
+            };
+        }
+        Ok(at == to)
     }
 
     fn holding(&self, offset: u64, len: usize) -> io::Result<Arc<Segment>> {

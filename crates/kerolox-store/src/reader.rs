@@ -210,7 +210,30 @@ impl Store {
         self.queues().get(topic, queue_id).map(|queue| (queue.min(), queue.max()))
     }
 
-    /// The record that begins at a log offset.
+    /// The record that begins at a log offset which a peer has named. A message's body may hold bytes that look like a
+    /// record, so what stands there counts only when its queue points to it, or when it lies where dispatch has not been
+    /// and the records before it lead there.
+    ///
+    /// # Errors
+    /// When no record begins there; when its queue was deleted or it never had a place in one.
+    pub fn record_named(&self, offset: LogOffset) -> Result<Bytes, ReadError> {
+        let bytes = self.record_at(offset)?;
+        let no_record = |why: &str| ReadError::NoRecord { offset, why: why.to_owned() };
+        let record = Record::parse(&bytes, BodyCheck::Skip).map_err(|e| no_record(&e.to_string()))?;
+        let dispatched = self.dispatched_end();
+        if offset >= dispatched {
+            let leads_there = self.log().leads_to(dispatched.get(), offset.get())?;
+            return if leads_there { Ok(bytes) } else { Err(no_record("no record before it leads there")) };
+        }
+        let topic = TopicName::parse(record.topic()).map_err(|e| no_record(&e.to_string()))?;
+        let unit = self.unit_at(&topic, record.queue_id(), record.queue_offset());
+        match unit {
+            Some(unit) if unit.log_offset == offset.get() && unit.size == record.total_size() => Ok(bytes),
+            _ => Err(no_record("no queue points to it")),
+        }
+    }
+
+    /// The record that begins at a log offset which the store itself gave.
     ///
     /// # Errors
     /// When none does.

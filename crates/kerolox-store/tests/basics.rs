@@ -11,7 +11,7 @@ use common::{bodies, clock, open, record, send, small, topic};
 use kerolox_store::disk::{Disk, RealDisk};
 use kerolox_store::{Arrivals, OpenError, ReadLimits, ReadStatus, RefusedRecord, Store, Verdict};
 use kerolox_wire::names::{LogOffset, QueueId, QueueOffset};
-use kerolox_wire::record::{BodyCheck, Record};
+use kerolox_wire::record::{BodyCheck, LateFields, Record, fill_late};
 use kerolox_wire::sys_flag::PREPARED;
 
 fn real() -> Arc<dyn Disk> {
@@ -150,6 +150,31 @@ fn offsets_that_begin_no_record_are_refused() {
         assert!(store.record_at(LogOffset::new(offset)).is_err(), "{offset}");
     }
     assert!(store.record_at(LogOffset::ZERO).is_ok());
+}
+
+#[test]
+fn a_record_made_up_inside_a_body_is_none_to_a_peer() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(small(dir.path()), real());
+    let first = send(&store, "T", 0, b"x").unwrap();
+    // Whoever knows the end of the log knows where a record inside of the next body will stand.
+    let at = first.end + 88;
+    let mut made_up = Vec::new();
+    record("U", 0, b"made up", "").encode(&mut made_up).unwrap();
+    fill_late(&mut made_up, &LateFields { queue_offset: QueueOffset::ZERO, log_offset: at, store_timestamp: 1 });
+    let real = send(&store, "T", 0, &made_up).unwrap();
+    let last = send(&store, "U", 0, b"y").unwrap();
+    assert!(store.record_at(at).is_ok(), "it looks like a record");
+    for _ in 0..2 {
+        // First where nothing is dispatched, then where all is.
+        assert!(store.record_named(at).is_err());
+        for known in [first.first, real.first, last.first] {
+            assert!(store.record_named(known).is_ok(), "{known}");
+        }
+        store.dispatch_now(None).unwrap();
+    }
+    store.delete_queues(&|topic| topic.as_str() == "T").unwrap();
+    assert!(store.record_named(last.first).is_err(), "its queue is gone");
 }
 
 #[test]

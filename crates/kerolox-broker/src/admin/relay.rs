@@ -58,7 +58,7 @@ impl Node {
                 .map_err(|e| Refusal::error(format!("msgId is not an offset message id: {e}")))?;
             let record = self
                 .store
-                .record_at(id.offset)
+                .record_named(id.offset)
                 .map_err(|e| Refusal::error(format!("no message at log offset {}: {e}", id.offset)))?;
             Ok((consumer, record))
         });
