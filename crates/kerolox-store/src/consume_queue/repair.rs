@@ -96,6 +96,11 @@ impl Queue {
             start = start.saturating_sub(self.units_per_file());
         }
         let (mut settled, mut open) = (start, start.saturating_add(self.units_per_file()));
+        // Most queues are small: the search stays in the first pages then.
+        let near = start.saturating_add(to_u64(READ_UNITS));
+        if near < open && !self.is_settled(near, complete)? {
+            open = near;
+        }
         while settled < open {
             let middle = settled.midpoint(open);
             if self.is_settled(middle, complete)? {
@@ -296,6 +301,12 @@ impl Queue {
         let (mut at, mut dirt_end) = (end, end);
         let mut bytes = [0; READ_BYTES];
         while count > 0 && at < limit && at.saturating_sub(dirt_end).saturating_mul(UNIT_SIZE) < QUIET_BYTES {
+            // Most files end in a hole; reading it would fill the page cache with zeros.
+            let data = self.data_from(at)?;
+            if data > at {
+                at = data.min(limit);
+                continue;
+            }
             let len = self.room_in_file(at).min(to_u64(READ_UNITS));
             let dirty = self.read(at, len, &mut bytes)?.any(|unit| unit != Unit::default());
             at = at.saturating_add(len);
@@ -309,6 +320,13 @@ impl Queue {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// The first unit from `at` on in its file of which the medium has anything.
+    fn data_from(&self, at: u64) -> io::Result<u64> {
+        let start = self.file_start(at);
+        let data = self.file(start)?.data_from(at.saturating_mul(UNIT_SIZE).saturating_sub(start));
+        Ok((start.saturating_add(data) / UNIT_SIZE).max(at))
     }
 
     /// Writes zeros over the units `from..to`, as far as they are in the file of `from`.

@@ -123,6 +123,11 @@ pub trait DiskFile: Send + Sync {
     }
     /// Appends `len` bytes of the file to `out`.
     fn append_to(&self, offset: u64, len: usize, out: &mut BytesMut) -> io::Result<()>;
+    /// First offset from `offset` on at which anything but zeros may stand, the length of the file when there is none.
+    /// Where the file system does not tell, that is `offset` itself.
+    fn data_from(&self, offset: u64) -> u64 {
+        offset
+    }
     /// Makes a range read as zeros, without writing them one by one where the file system can do better.
     fn zero(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Makes everything written so far durable.

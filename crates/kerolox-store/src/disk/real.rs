@@ -1,5 +1,5 @@
 //! Files of the operating system: written with positioned writes, so that a full disk is an error and never a signal,
-//! and read through a map of the page cache that is made at the first read.
+//! and read through a map of the page cache once they turn out to be read often.
 #![allow(unsafe_code, reason = "the one file of the store that reads mapped memory; each block says why it is sound")]
 
 use std::any::Any;
@@ -8,16 +8,21 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::{Allocate, DirEntry, Disk, DiskFile, DiskUsage, OpenMode, check_range};
+
+/// Reads of a file before it is mapped. A map costs more than that many positioned reads, above all the first touch of
+/// each page; most of ten thousand queues are only looked at when the store opens.
+const READS_BEFORE_MAP: u32 = 64;
 
 /// The disks of this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,7 +45,7 @@ impl Disk for RealDisk {
             OpenMode::Create { len, allocate } => create(path, len, allocate)?,
         };
         let len = file.metadata()?.len();
-        Ok(Arc::new(RealFile { file, len, map: OnceLock::new() }))
+        Ok(Arc::new(RealFile { file, len, reads: AtomicU32::new(0), map: OnceLock::new() }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
@@ -211,6 +216,8 @@ impl Drop for HeldLock {
 struct RealFile {
     file: File,
     len: u64,
+    /// Reads so far, until there is a map.
+    reads: AtomicU32,
     /// `None` inside when mapping failed: then reads are positioned reads.
     map: OnceLock<Option<MmapRaw>>,
 }
@@ -219,10 +226,14 @@ impl RealFile {
     /// Where the range lies in memory, or `None` when the file is not mapped.
     fn mapped(&self, offset: u64, len: usize) -> io::Result<Option<*const u8>> {
         check_range(self.len, offset, len)?;
-        let map = self.map.get_or_init(|| {
-            let len = usize::try_from(self.len).ok().filter(|len| *len > 0)?;
-            MmapOptions::new().len(len).map_raw_read_only(&self.file).ok()
-        });
+        let map = match self.map.get() {
+            Some(map) => map,
+            None if self.reads.fetch_add(1, Ordering::Relaxed) < READS_BEFORE_MAP => return Ok(None),
+            None => self.map.get_or_init(|| {
+                let len = usize::try_from(self.len).ok().filter(|len| *len > 0)?;
+                MmapOptions::new().len(len).map_raw_read_only(&self.file).ok()
+            }),
+        };
         let (Some(map), Ok(at)) = (map, usize::try_from(offset)) else { return Ok(None) };
         // SAFETY: the map has exactly `self.len` bytes and `check_range` proved `offset + len <= self.len`, so the
         // result stays inside of it or one past its end.
@@ -263,6 +274,15 @@ impl DiskFile for RealFile {
         // slice.
         out.extend_from_slice(unsafe { std::slice::from_raw_parts(from, len) });
         Ok(())
+    }
+
+    fn data_from(&self, offset: u64) -> u64 {
+        // Moves the file's own position, which nothing here uses.
+        match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(at) => at,
+            Err(Errno::NXIO) => self.len,
+            Err(_) => offset,
+        }
     }
 
     fn zero(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -336,8 +356,25 @@ mod tests {
             file.append_to(9_998, 2, &mut out).unwrap();
             assert_eq!(&out[..], b"x89");
             file.zero(9_995, 5).unwrap();
-            assert_eq!(file.slice(9_990, 10).unwrap(), b"01234\0\0\0\0\0");
+            // Often enough that the file is mapped on the way.
+            for _ in 0..=READS_BEFORE_MAP {
+                assert_eq!(file.slice(9_990, 10).unwrap(), b"01234\0\0\0\0\0");
+            }
+            file.append_to(9_990, 3, &mut out).unwrap();
+            assert_eq!(&out[..], b"x89012");
+            assert!(file.append_to(9_999, 2, &mut out).is_err());
         }
+    }
+
+    #[test]
+    fn a_hole_is_passed_and_data_never_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = file(dir.path(), "a", 1 << 20, Allocate::Sparse);
+        file.write_at(500_000, b"x").unwrap();
+        assert!(file.data_from(0) <= 500_000);
+        assert_eq!(file.data_from(500_000), 500_000);
+        assert!((600_000..=1 << 20).contains(&file.data_from(600_000)));
+        assert_eq!(file.data_from(1 << 20), 1 << 20);
     }
 
     #[test]
