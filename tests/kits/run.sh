@@ -3,7 +3,8 @@
 #
 #   [SERVER=kerolox|reference] [TWICE=1] [SLOW_FACTOR=n] tests/kits/run.sh [KIT ...]
 #
-# KIT is `java:TAGS` (java:basic,order), `go`, `node`, `python` or `rust`; default: what this release has to pass.
+# KIT is `java:TAGS` (java:basic,order), `mqadmin` (the Java kit's command line cases with our bin/mqadmin in place of the
+# stock one), `go`, `node`, `python` or `rust`; default: what this release has to pass.
 # NS_PORT and BROKER_PORT move the servers. The kits run from a writable copy; builds and packages are kept in KITS_CACHE (default ~/.cache/kerolox-kits).
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 kits=${*:-java:basic,order,retry,delay,query,rpc go node}
@@ -53,6 +54,7 @@ one() { # KIT
   say "kit $kit"
   case $kit in
     java:*) "$cache/kits/java/run.sh" "${kit#java:}" 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
+    mqadmin) MQADMIN=$ROOT/bin/mqadmin "$cache/kits/java/run.sh" cli 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
     *) if [ "$kit" = go ] && [ "$SERVER" = kerolox ]; then export ONLY=${ONLY:-$only_go}; else unset ONLY; fi
       CONF_CACHE=${CONF_CACHE:-$HOME/.cache/kerolox-conformance} "$cache/kits/run.sh" "$kit" remoting 2>&1 | tee "$log" | grep -vE ' ok \(' || true ;;
   esac

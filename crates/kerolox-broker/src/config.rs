@@ -149,6 +149,12 @@ live! {
     store_replies: AtomicBool bool = true;
     /// Whether consumers may subscribe by SQL92.
     property_filter: AtomicBool bool = false;
+    /// Local hours in which old log files are deleted: bit 0 is midnight.
+    delete_hours: AtomicI32 i32 = 1 << 4;
+    /// Hours that a log file is kept after its last write.
+    reserved_hours: AtomicI64 i64 = 72;
+    /// Used percent of the disk above which old log files are deleted at any hour.
+    disk_max_used: AtomicI32 i32 = 75;
     /// Percent of the memory that the newest part of the log is supposed to be in.
     memory_ratio: AtomicI32 i32 = 40;
 }

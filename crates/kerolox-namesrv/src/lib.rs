@@ -76,14 +76,16 @@ pub enum StartError {
 /// # Errors
 /// When the stored keys cannot be read or the address is taken.
 pub fn start(config: NamesrvConfig, clock: Arc<dyn Clock>) -> Result<Handle, StartError> {
+    let listening = Listening::bind(config.listen)?;
+    let port = listening.local_addr().port();
     let server = Arc::new(NameServer {
         routes: RwLock::new(Routes::new()),
         kv: Mutex::new(Kv::load(&config.kv_config_path)?),
-        settings: Settings::new(config.order_message_enable, config.config_store_path),
+        settings: Settings::new(port, config.order_message_enable, config.config_store_path),
         clock,
         registrants: Mutex::new(HashMap::new()),
     });
-    let serving = Listening::bind(config.listen)?.serve(Arc::clone(&server) as Arc<dyn Service>);
+    let serving = listening.serve(Arc::clone(&server) as Arc<dyn Service>);
     let (interval, expiry) = (config.scan_interval, config.broker_expiry);
     let scanning = tokio::spawn(async move {
         let mut ticks = tokio::time::interval(interval);

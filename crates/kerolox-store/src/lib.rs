@@ -40,6 +40,6 @@ pub use dispatch::Arrivals;
 pub use error::{AppendError, OpenError, ReadError, RefusedRecord};
 pub use flush::{Durability, WhenDurable};
 pub use reader::{QueryResult, ReadLimits, ReadResult, ReadStatus, Verdict};
-pub use retention::Deleted;
+pub use retention::{Deleted, Retention};
 pub use stats::{DiskState, StoreStats};
 pub use store::Store;

@@ -1,6 +1,7 @@
 //! What is deleted and when: the oldest log files by age and by the disk's usage, and what pointed into them.
 
 use std::io;
+use std::time::Duration;
 
 use crate::commit_log::CommitLog;
 use crate::config::StoreConfig;
@@ -12,6 +13,28 @@ pub(crate) type Pause<'a> = &'a dyn Fn() -> bool;
 /// Most files that one round deletes.
 pub(crate) const FILES_PER_ROUND: usize = 10;
 const HOUR_MS: i64 = 3_600_000;
+
+/// Which log files are old, and when old files go. May change while the store is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Age from which log files may be deleted.
+    pub reserved: Duration,
+    /// Local hours in which old files are deleted.
+    pub delete_when: Vec<u8>,
+    /// Used percent of the disk above which old files are deleted at any hour.
+    pub disk_max_used_ratio: u8,
+}
+
+impl Retention {
+    /// What the store was opened with.
+    pub(crate) fn of(config: &StoreConfig) -> Self {
+        Self {
+            reserved: config.reserved,
+            delete_when: config.delete_when.clone(),
+            disk_max_used_ratio: config.disk_max_used_ratio,
+        }
+    }
+}
 
 /// Why a round deletes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,18 +49,24 @@ pub(crate) enum Reason {
 pub(crate) type Used = Option<u8>;
 
 /// Whether and how a round deletes now.
-pub(crate) fn reason(config: &StoreConfig, now_ms: i64, used: Used, asked: bool) -> Option<Reason> {
+pub(crate) fn reason(
+    config: &StoreConfig,
+    retention: &Retention,
+    now_ms: i64,
+    used: Used,
+    asked: bool,
+) -> Option<Reason> {
     let used = used.unwrap_or(0);
     if used > config.disk_force_clean_ratio {
         return Some(Reason::Forced);
     }
-    let is_hour = config.delete_when.contains(&local_hour(config, now_ms));
-    (is_hour || asked || used > config.disk_max_used_ratio).then_some(Reason::Aged)
+    let is_hour = retention.delete_when.contains(&local_hour(config, now_ms));
+    (is_hour || asked || used > retention.disk_max_used_ratio).then_some(Reason::Aged)
 }
 
 /// Whether a file last written at `modified_ms` is to go.
-pub(crate) fn is_due(config: &StoreConfig, reason: Reason, now_ms: i64, modified_ms: i64) -> bool {
-    let reserved = i64::try_from(config.reserved.as_millis()).unwrap_or(i64::MAX);
+pub(crate) fn is_due(retention: &Retention, reason: Reason, now_ms: i64, modified_ms: i64) -> bool {
+    let reserved = i64::try_from(retention.reserved.as_millis()).unwrap_or(i64::MAX);
     match reason {
         Reason::Forced => true,
         Reason::Aged => modified_ms.saturating_add(reserved) <= now_ms,
@@ -93,29 +122,33 @@ mod tests {
         StoreConfig { reserved: Duration::from_secs(3600), ..StoreConfig::default() }
     }
 
+    fn reason_of(config: &StoreConfig, now_ms: i64, used: Used, asked: bool) -> Option<Reason> {
+        reason(config, &Retention::of(config), now_ms, used, asked)
+    }
+
     #[test]
     fn files_go_at_their_hour_on_request_or_when_the_disk_fills() {
         let four = 4 * HOUR_MS + 5;
         let noon = 12 * HOUR_MS;
-        assert_eq!(reason(&config(), four, Some(10), false), Some(Reason::Aged));
-        assert_eq!(reason(&config(), noon, Some(10), false), None);
-        assert_eq!(reason(&config(), noon, Some(10), true), Some(Reason::Aged));
-        assert_eq!(reason(&config(), noon, Some(76), false), Some(Reason::Aged));
-        assert_eq!(reason(&config(), noon, Some(86), false), Some(Reason::Forced));
-        assert_eq!(reason(&config(), noon, None, false), None);
+        assert_eq!(reason_of(&config(), four, Some(10), false), Some(Reason::Aged));
+        assert_eq!(reason_of(&config(), noon, Some(10), false), None);
+        assert_eq!(reason_of(&config(), noon, Some(10), true), Some(Reason::Aged));
+        assert_eq!(reason_of(&config(), noon, Some(76), false), Some(Reason::Aged));
+        assert_eq!(reason_of(&config(), noon, Some(86), false), Some(Reason::Forced));
+        assert_eq!(reason_of(&config(), noon, None, false), None);
     }
 
     #[test]
     fn the_hour_is_the_local_one() {
         let config = StoreConfig { utc_offset: Arc::new(|_| 8 * 3600), ..config() };
-        assert_eq!(reason(&config, 20 * HOUR_MS, Some(0), false), Some(Reason::Aged));
+        assert_eq!(reason_of(&config, 20 * HOUR_MS, Some(0), false), Some(Reason::Aged));
     }
 
     #[test]
     fn age_counts_from_the_last_write_unless_forced() {
         let now = 100 * HOUR_MS;
-        assert!(is_due(&config(), Reason::Aged, now, now - HOUR_MS));
-        assert!(!is_due(&config(), Reason::Aged, now, now - HOUR_MS + 1));
-        assert!(is_due(&config(), Reason::Forced, now, now));
+        assert!(is_due(&Retention::of(&config()), Reason::Aged, now, now - HOUR_MS));
+        assert!(!is_due(&Retention::of(&config()), Reason::Aged, now, now - HOUR_MS + 1));
+        assert!(is_due(&Retention::of(&config()), Reason::Forced, now, now));
     }
 }

@@ -22,6 +22,7 @@ use crate::flush::{Flush, WhenDurable};
 use crate::index::Index;
 use crate::queues::Queues;
 use crate::recovery::{Paths, leave_abort, recover};
+use crate::retention::Retention;
 use crate::stats::{Counters, DiskState, StoreStats};
 use crate::workers::{self, Bells};
 
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) stopping: AtomicBool,
     /// Percent of the memory that the newest part of the log is supposed to be in.
     memory_ratio: AtomicU8,
+    pub(crate) retention: Mutex<Retention>,
     /// The checkpoint as it is on the disk; locked while a new one is made.
     pub(crate) checkpoint: Mutex<Checkpoint>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -86,6 +88,7 @@ impl Store {
         let flush = Flush::new(config.flush, config.sync_flush_timeout, Arc::clone(&clock), found.durable);
         let shared = Arc::new(Shared {
             memory_ratio: AtomicU8::new(config.memory_ratio),
+            retention: Mutex::new(Retention::of(&config)),
             config,
             disk,
             clock,
@@ -166,6 +169,11 @@ impl Store {
     /// Changes which percent of the memory the newest part of the log is supposed to be in.
     pub fn set_memory_ratio(&self, percent: u8) {
         self.shared.memory_ratio.store(percent, Ordering::Relaxed);
+    }
+
+    /// Changes which log files are old and when they go; counts from the next round on.
+    pub fn set_retention(&self, retention: Retention) {
+        *self.shared.retention.lock() = retention;
     }
 
     /// Bytes at the log's end that are supposed to be in memory.

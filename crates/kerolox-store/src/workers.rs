@@ -219,15 +219,15 @@ impl Shared {
         let now_ms = self.clock.wall_ms();
         let used = self.look_at_disk();
         let mut deleted = Deleted::default();
-        let Some(reason) = retention::reason(&self.config, now_ms, used, asked) else { return Ok(deleted) };
+        let rules = self.retention.lock().clone();
+        let Some(reason) = retention::reason(&self.config, &rules, now_ms, used, asked) else { return Ok(deleted) };
         if reason == Reason::Forced {
             tracing::warn!(used, "the disk is nearly full: deleting the oldest log files whatever their age");
         }
         // What is not in its queue or not on the medium yet is not old, whatever its time says.
         let settled = self.dispatch.done().min(self.flush.durable());
         let is_due = |segment: &Segment| {
-            Ok(segment.end() <= settled
-                && retention::is_due(&self.config, reason, now_ms, segment.file().modified_ms()?))
+            Ok(segment.end() <= settled && retention::is_due(&rules, reason, now_ms, segment.file().modified_ms()?))
         };
         deleted.segments = retention::delete_segments(&self.log, &is_due, pause)?;
         self.counters.segments_deleted.add(deleted.segments as u64);

@@ -1,8 +1,10 @@
 //! The running broker: figures and settings.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kerolox_net::Peer;
+use kerolox_store::Retention;
 use kerolox_store::disk::DiskUsage;
 use kerolox_wire::body::{KvTable, Style, to_json};
 use kerolox_wire::command::admin::{BrokerStatsData, VersionResult};
@@ -82,7 +84,16 @@ impl Node {
         for (key, value) in &changes {
             tracing::info!(client = %peer.remote(), key, value = %value.escape_debug(), "setting changed");
         }
-        self.store.set_memory_ratio(u8::try_from(self.config.live.memory_ratio()).unwrap_or(100));
+        let live = &self.config.live;
+        self.store.set_memory_ratio(u8::try_from(live.memory_ratio()).unwrap_or(100));
+        let hours = live.delete_hours();
+        self.store.set_retention(Retention {
+            reserved: Duration::from_secs(
+                u64::try_from(live.reserved_hours()).unwrap_or_default().saturating_mul(3_600),
+            ),
+            delete_when: (0..24).filter(|hour| hours >> hour & 1 == 1).collect(),
+            disk_max_used_ratio: u8::try_from(live.disk_max_used()).unwrap_or(100),
+        });
         // The broker's permission is part of what name servers tell.
         self.announce.notify_one();
         Ok(Reply::ok())

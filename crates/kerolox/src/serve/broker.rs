@@ -213,7 +213,7 @@ fn store_config(typed: &BrokerSettings, local: LocalTime) -> Result<StoreConfig,
         sync_flush_timeout: keys.sync_flush_timeout,
         max_record_size: keys.max_message_size,
         reserved: Duration::from_secs(keys.file_reserved_time.saturating_mul(3_600)),
-        delete_when: keys.delete_when.split(';').filter_map(|hour| hour.trim().parse().ok()).collect(),
+        delete_when: hours(&keys.delete_when).collect(),
         disk_max_used_ratio: keys.disk_max_used_space_ratio,
         disk_force_clean_ratio: if keys.clean_file_forcibly_enable {
             keys.disk_space_clean_forcibly_ratio
@@ -255,11 +255,17 @@ fn apply_all(settings: &Settings, live: &Live) {
     }
 }
 
+/// The hours of `deleteWhen`.
+fn hours(text: &str) -> impl Iterator<Item = u8> {
+    text.split(';').filter_map(|hour| hour.trim().parse().ok())
+}
+
 fn apply(live: &Live, change: &Change) {
     let name = change.key.live.unwrap_or("");
     let taken = match change.value.as_str() {
         "true" => live.set_switch(name, true),
         "false" => live.set_switch(name, false),
+        list if name == "delete_hours" => live.set_number(name, hours(list).fold(0, |bits, hour| bits | 1 << hour)),
         number => number.parse().is_ok_and(|number| live.set_number(name, number)),
     };
     if !taken {
@@ -310,6 +316,8 @@ mod tests {
         let changed = config.settings.update("brokerPermission=6\nautoCreateTopicEnable=false").unwrap();
         assert_eq!(changed.len(), 2);
         assert!(config.live.permission() == 6 && !config.live.auto_create_topic());
+        config.settings.update("deleteWhen=03;23").unwrap();
+        assert_eq!(config.live.delete_hours(), 1 << 3 | 1 << 23);
         assert!(config.settings.properties_text().contains("\nbrokerPermission=6\n"));
         assert!(config.settings.update("listenPort=1").unwrap_err().contains("listenPort cannot be changed"));
     }

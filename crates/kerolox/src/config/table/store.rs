@@ -40,9 +40,11 @@ keys! {
     delete_commit_log_files_interval: Duration = key("deleteCommitLogFilesInterval", Rule::Number(0, 60_000), "100")
         .ms();
     /// Hours, local time, in which files older than `fileReservedTime` are deleted.
-    delete_when: String = key("deleteWhen", HOURS, "04").important();
+    delete_when: String = key("deleteWhen", HOURS, "04").live("delete_hours").important();
     /// Usage of the disk above which such files are deleted at any hour.
-    disk_max_used_space_ratio: u8 = key("diskMaxUsedSpaceRatio", Rule::Clamped(10, 95), "75").percent();
+    disk_max_used_space_ratio: u8 = key("diskMaxUsedSpaceRatio", Rule::Clamped(10, 95), "75")
+        .live("disk_max_used")
+        .percent();
     /// Usage of the disk above which the oldest files are deleted whatever their age.
     disk_space_clean_forcibly_ratio: u8 = key("diskSpaceCleanForciblyRatio", Rule::Percent(1, 100), "85")
         .percent()
@@ -57,6 +59,7 @@ keys! {
     clean_file_forcibly_enable: bool = key("cleanFileForciblyEnable", Rule::Switch, "true").important();
     /// How long a log file is kept after its last write.
     file_reserved_time: u64 = key("fileReservedTime", Rule::Number(1, 876_000), "72")
+        .live("reserved_hours")
         .unit(crate::config::key::Unit::Hours)
         .important();
     /// Largest message as stored, properties and all.
