@@ -77,11 +77,13 @@ pub enum StartError {
 /// When the stored keys cannot be read or the address is taken.
 pub fn start(config: NamesrvConfig, clock: Arc<dyn Clock>) -> Result<Handle, StartError> {
     let listening = Listening::bind(config.listen)?;
-    let port = listening.local_addr().port();
+    // Lines of properties, where a backslash would begin an escape.
+    let kv_path = config.kv_config_path.display().to_string().replace('\\', "\\\\");
+    let told = [("kvConfigPath", kv_path), ("listenPort", listening.local_addr().port().to_string())];
     let server = Arc::new(NameServer {
         routes: RwLock::new(Routes::new()),
         kv: Mutex::new(Kv::load(&config.kv_config_path)?),
-        settings: Settings::new(port, config.order_message_enable, config.config_store_path),
+        settings: Settings::new(&told, config.order_message_enable, config.config_store_path),
         clock,
         registrants: Mutex::new(HashMap::new()),
     });

@@ -1,7 +1,7 @@
 //! Settings that may be read, and the few that may be changed, while the name server runs.
 //!
 //! Every key that may be changed stands in [`CHANGEABLE`] with its check; all others, known or not, are refused with
-//! the whole request. Paths, addresses and ports are not changed, and paths are not even told: a request that could set the path under
+//! the whole request. Paths, addresses and ports are told at most: a request that could set the path under
 //! which settings are written could write any file.
 
 use std::io;
@@ -54,8 +54,8 @@ pub enum SettingError {
 /// The settings.
 #[derive(Debug)]
 pub struct Settings {
-    /// Told, never changed: who asks knows it.
-    listen_port: u16,
+    /// Lines that are told and never changed.
+    told: String,
     order_message_enable: AtomicBool,
     /// Where changes are written, so that they outlive a restart.
     path: Option<PathBuf>,
@@ -64,11 +64,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings at start; changes are written to `path`, if there is one.
+    /// The settings at start: `told` are keys with values that never change; changes of the others are written to
+    /// `path`, if there is one.
     #[must_use]
-    pub fn new(listen_port: u16, order_message_enable: bool, path: Option<PathBuf>) -> Self {
+    pub fn new(told: &[(&str, String)], order_message_enable: bool, path: Option<PathBuf>) -> Self {
         let order_message_enable = AtomicBool::new(order_message_enable);
-        Self { listen_port, order_message_enable, path, changing: Mutex::new(()) }
+        let told = told.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        Self { told, order_message_enable, path, changing: Mutex::new(()) }
     }
 
     /// Whether routes carry the order configuration.
@@ -80,7 +82,7 @@ impl Settings {
     /// The settings as lines of `key=value`.
     #[must_use]
     pub fn text(&self) -> String {
-        format!("listenPort={}\n{ORDER_MESSAGE_ENABLE}={}\n", self.listen_port, self.order_message_enable())
+        format!("{}{ORDER_MESSAGE_ENABLE}={}\n", self.told, self.order_message_enable())
     }
 
     /// Changes settings by a text of properties: all of them or none.
@@ -154,7 +156,7 @@ mod tests {
 
     #[test]
     fn only_listed_keys_change_and_only_all_together() {
-        let settings = Settings::new(9876, false, None);
+        let settings = Settings::new(&[("listenPort", "9876".to_owned())], false, None);
         for key in [
             "configStorePath",
             "configStorePathName",
@@ -186,7 +188,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("namesrv.properties");
         fs::write(&path, "# mine\nlistenPort=9876\n orderMessageEnable : false\nx=1\n").unwrap();
-        let settings = Settings::new(9876, false, Some(path.clone()));
+        let settings = Settings::new(&[("listenPort", "9876".to_owned())], false, Some(path.clone()));
         settings.change(b"orderMessageEnable=true").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "# mine\nlistenPort=9876\nx=1\norderMessageEnable=true\n");
         fs::create_dir(files::beside(&path, ".tmp")).unwrap();

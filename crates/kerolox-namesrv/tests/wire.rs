@@ -266,7 +266,12 @@ async fn settings_outside_the_white_list_are_refused_on_the_wire() {
         assert_eq!(reply.code, 16, "{key}");
     }
     let told = String::from_utf8(tool.ask(319, &[]).await.body.to_vec()).unwrap();
-    assert!(told.starts_with("listenPort=") && told.ends_with("\norderMessageEnable=false\n"), "{told}");
+    assert!(
+        told.starts_with("kvConfigPath=")
+            && told.contains("\nlistenPort=")
+            && told.ends_with("\norderMessageEnable=false\n"),
+        "{told}"
+    );
     assert_eq!(std::fs::read_dir(node.dir.path()).unwrap().count(), 0);
     assert_eq!(tool.send(request(318, &[], b"orderMessageEnable=1")).await.code, 1);
 }
