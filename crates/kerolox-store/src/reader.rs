@@ -374,6 +374,9 @@ impl<'a> Picked<'a> {
                 self.note(ReadStatus::NoMatchedMessage);
                 continue;
             }
+            if self.body.is_empty() {
+                self.make_room(unit, units.len().saturating_sub(passed), if cold { disk } else { memory });
+            }
             let start = self.body.len();
             if let Err(e) = self.copy(unit) {
                 if e.kind() != io::ErrorKind::NotFound {
@@ -399,6 +402,14 @@ impl<'a> Picked<'a> {
             self.resume_at = 0;
         }
         units.len()
+    }
+
+    /// Takes memory for as many records like this one as the answer may get: growing it bit by bit would copy it again
+    /// and again.
+    fn make_room(&mut self, unit: &Unit, units: usize, limit: TransferLimit) {
+        let size = usize::try_from(unit.size).unwrap_or(usize::MAX);
+        let count = units.min(self.max_count).min(limit.count);
+        self.body.reserve(size.saturating_mul(count).min(limit.bytes));
     }
 
     fn is_full(&self, unit: &Unit, limit: TransferLimit) -> bool {
