@@ -29,6 +29,7 @@ mod segment;
 mod stats;
 mod store;
 pub mod tables;
+pub mod timers;
 #[cfg(test)]
 mod vectors;
 mod workers;
