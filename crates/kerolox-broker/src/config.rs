@@ -39,6 +39,10 @@ pub struct BrokerConfig {
     pub flush_offsets: Duration,
     /// Time between two writes of `delayOffset.json`.
     pub flush_delay_offsets: Duration,
+    /// Whether messages may have a time of their own.
+    pub timers: bool,
+    /// Longest delay of such a message, in milliseconds.
+    pub timer_max_delay_ms: i64,
     /// Topic named after the cluster is usable.
     pub cluster_topic: bool,
     /// Topic named after the broker is usable.

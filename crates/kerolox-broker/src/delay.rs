@@ -8,7 +8,7 @@ use kerolox_store::AppendBatch;
 use kerolox_store::consume_queue::Unit;
 use kerolox_wire::body::{DelayOffsets, from_json, to_json_pretty};
 use kerolox_wire::names::{LogOffset, QueueId, QueueOffset, TopicName, topics};
-use kerolox_wire::properties;
+use kerolox_wire::properties::{self, timer};
 use kerolox_wire::record::{BodyCheck, NewRecord, Record};
 
 use crate::node::Node;
@@ -50,9 +50,16 @@ impl Node {
     /// Sends a message that asks to be delayed to where it waits; `text` is what its sender said.
     pub(crate) fn delayed_if_asked(&self, target: Target, text: &str) -> Result<Target, Refusal> {
         let level = properties::find(text, properties::DELAY).and_then(|v| v.trim().parse::<i32>().ok()).unwrap_or(0);
+        let is_timed = text.contains(timer::PREFIX);
         if level <= 0 {
-            return Ok(target);
+            return if is_timed { self.timed_if_asked(target, text) } else { Ok(target) };
         }
+        // As in 5.x a level wins over a time, which must not come into play when the message is sent again.
+        let none = [(timer::DELAY_SEC, ""), (timer::DELAY_MS, ""), (timer::DELIVER_MS, "")];
+        let target = match is_timed {
+            true => Target { properties: properties::with(&target.properties, &none), ..target },
+            false => target,
+        };
         let (topic, queue_id, properties) = self.delayed(&target.topic, target.queue_id, level, &target.properties);
         Ok(Target { topic, queue_id, properties })
     }

@@ -25,8 +25,10 @@ mod retry;
 mod send;
 mod start;
 mod stats;
+mod timer;
 mod topic;
 mod upkeep;
 
 pub use config::{BrokerConfig, Live, LiveSettings};
 pub use start::{Handle, StartError, start};
+pub use timer::PendingTimer;

@@ -55,6 +55,7 @@ pub(crate) struct Node {
     /// A delayed message was stored.
     pub(crate) delay_arrived: Notify,
     pub(crate) delay_offsets: Mutex<crate::delay::DelayProgress>,
+    pub(crate) timer: crate::timer::TimerRoom,
     /// Held while delayed messages are delivered; true once no more may be.
     pub(crate) delivering: Mutex<bool>,
     /// KiB of replies that may still wait for their requesters.
@@ -75,6 +76,7 @@ pub(crate) struct Parts {
     pub(crate) outbound: Outbound,
     pub(crate) store_host: SocketAddr,
     pub(crate) delay_offsets: crate::delay::DelayProgress,
+    pub(crate) timers: kerolox_store::timers::Timers,
 }
 
 impl Node {
@@ -104,6 +106,7 @@ impl Node {
             announce: Notify::new(),
             delay_arrived: Notify::new(),
             delay_offsets: Mutex::new(parts.delay_offsets),
+            timer: crate::timer::TimerRoom::new(parts.timers),
             delivering: Mutex::new(false),
             reply_room: crate::reply::room(),
             random,
@@ -192,6 +195,8 @@ impl kerolox_store::Arrivals for Arriving {
         let node = &self.0;
         if topic == kerolox_wire::names::topics::SCHEDULE {
             node.delay_arrived.notify_one();
+        } else if topic == kerolox_wire::names::topics::TIMER {
+            node.timer.arrived.notify_one();
         }
         if node.held.load(Ordering::SeqCst) == 0 {
             return;

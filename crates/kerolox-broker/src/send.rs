@@ -238,6 +238,7 @@ impl Node {
         let mut records = Vec::new();
         for item in BatchItems::new(asked.body) {
             let item = item.map_err(|e| illegal(format!("malformed batch: {e}")))?;
+            crate::timer::refuse_in_batch(item.properties)?;
             records.push(NewRecord {
                 topic: asked.topic.name.as_str(),
                 queue_id: asked.queue_id.get(),

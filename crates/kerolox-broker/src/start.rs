@@ -7,8 +7,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use kerolox_net::{ListenError, Listening, Outbound, Serving as Listener};
 use kerolox_store::disk::Disk;
+use kerolox_store::timers::{Timers, TimersConfig};
 use kerolox_store::{OpenError, Store, StoreConfig, tables};
 use kerolox_wire::clock::Clock;
+use kerolox_wire::names::{QueueId, TopicName, topics};
 use tokio::task::JoinSet;
 
 use crate::config::BrokerConfig;
@@ -18,6 +20,7 @@ use crate::group::Groups;
 use crate::node::{Arriving, Node, Parts};
 use crate::offset::Offsets;
 use crate::stats::Stats;
+use crate::timer::PendingTimer;
 use crate::topic::{TopicRules, Topics};
 
 /// Why a broker cannot start.
@@ -69,6 +72,8 @@ pub async fn start(
     disk.create_dir_all(&config.config_dir)
         .map_err(|e| StartError::Table { file: config.config_dir.display().to_string(), why: e.to_string() })?;
     let node = Arc::new(make_node(config, store, disk, clock, outbound, local)?);
+    // Before the thread that deletes old files begins.
+    node.keep_timed_records();
     node.store
         .start(Arc::new(Arriving(Arc::clone(&node))))
         .map_err(|e| StartError::Table { file: "a thread of the store".to_owned(), why: e.to_string() })?;
@@ -111,6 +116,7 @@ fn make_node(
     let delay_offsets = tables::load(disk.as_ref(), &delays, DelayProgress::from_json)
         .map_err(|e| table(&delays, e.to_string()))?
         .unwrap_or_default();
+    let timers = open_timers(&store, &disk, &config.config_dir)?;
     let now_ms = clock.wall_ms();
     let stats = Stats::new(&config.cluster, now_ms, clock.elapsed(), config.utc_offset_ms);
     let store_host = SocketAddr::new(config.advertised, local.port());
@@ -126,10 +132,37 @@ fn make_node(
         outbound,
         store_host,
         delay_offsets,
+        timers,
     }))
 }
 
+fn open_timers(store: &Store, disk: &Arc<dyn Disk>, config_dir: &Path) -> Result<Timers, StartError> {
+    let settings = store.config();
+    let mut timers = TimersConfig::new(&settings.root, crate::timer::window_ms(settings.reserved));
+    timers.check = config_dir.join("timercheck");
+    let dir = timers.dir.display().to_string();
+    let range = store.queue_range(&TopicName::known(topics::TIMER), QueueId::new(0));
+    let range = range.map_or(0..0, |(min, max)| min.get()..max.get());
+    Timers::open(timers, Arc::clone(disk), range).map_err(|e| StartError::Table { file: dir, why: e.to_string() })
+}
+
 impl Handle {
+    /// The messages to a topic with this key or unique key that wait for their time, 64 at most.
+    ///
+    /// # Errors
+    /// A sentence: there is no key index, or the disk failed.
+    pub fn pending_timers(&self, topic: &TopicName, key: &str) -> Result<Vec<PendingTimer>, String> {
+        self.node.pending_timers(topic, key).map_err(|refusal| refusal.remark)
+    }
+
+    /// Takes back the message with this unique key that waits for its time; false when none does.
+    ///
+    /// # Errors
+    /// A sentence: there is no key index, or the cancellation could not be stored.
+    pub fn cancel_timer(&self, topic: &TopicName, unique_key: &str) -> Result<bool, String> {
+        self.node.cancel_timer(topic, unique_key).map_err(|refusal| refusal.remark)
+    }
+
     /// Address of the main listener.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
@@ -168,6 +201,7 @@ impl Handle {
         let saved = tokio::task::spawn_blocking(move || {
             // Ending its task does not end a delivery that runs: what it has stored must be in the progress saved here.
             node.stop_delivering();
+            node.stop_timers();
             node.save_all();
             node.store.shutdown()
         });

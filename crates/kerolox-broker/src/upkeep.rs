@@ -21,6 +21,8 @@ impl Node {
         tasks.spawn(Arc::clone(self).expire_holds());
         tasks.spawn(Arc::clone(self).keep_announced());
         tasks.spawn(Arc::clone(self).deliver_delayed());
+        tasks.spawn(Arc::clone(self).deliver_timed());
+        tasks.spawn(Arc::clone(self).keep_timers());
         tasks.spawn(Arc::clone(self).every(EXPIRY_INTERVAL, Self::expire_clients));
         tasks.spawn(Arc::clone(self).every(self.config.flush_offsets, Self::save_offsets));
         tasks.spawn(Arc::clone(self).every(self.config.flush_delay_offsets, Self::save_delay_progress));

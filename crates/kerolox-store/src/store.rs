@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use kerolox_wire::clock::Clock;
@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     /// Percent of the memory that the newest part of the log is supposed to be in.
     memory_ratio: AtomicU8,
     pub(crate) retention: Mutex<Retention>,
+    /// Retention keeps everything from this log offset on.
+    pub(crate) kept_from: AtomicU64,
     /// The checkpoint as it is on the disk; locked while a new one is made.
     pub(crate) checkpoint: Mutex<Checkpoint>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -89,6 +91,7 @@ impl Store {
         let shared = Arc::new(Shared {
             memory_ratio: AtomicU8::new(config.memory_ratio),
             retention: Mutex::new(Retention::of(&config)),
+            kept_from: AtomicU64::new(u64::MAX),
             config,
             disk,
             clock,
@@ -176,6 +179,11 @@ impl Store {
         *self.shared.retention.lock() = retention;
     }
 
+    /// Keeps everything from a log offset on, whatever its age and however full the disk is: somebody still needs it.
+    pub fn keep_from(&self, offset: LogOffset) {
+        self.shared.kept_from.store(offset.get(), Ordering::SeqCst);
+    }
+
     /// Bytes at the log's end that are supposed to be in memory.
     pub(crate) fn memory_window(&self) -> u64 {
         let ratio = self.shared.memory_ratio.load(Ordering::Relaxed);
@@ -204,6 +212,12 @@ impl Store {
     #[must_use]
     pub fn dispatched_end(&self) -> LogOffset {
         LogOffset::new(self.shared.dispatch.done())
+    }
+
+    /// The key index has everything before it.
+    #[must_use]
+    pub fn indexed_end(&self) -> LogOffset {
+        LogOffset::new(self.shared.dispatch.indexed())
     }
 
     /// All queues that have or had messages.
@@ -239,7 +253,9 @@ impl Store {
             let mut own = queues.iter().filter(|queue| queue.topic() == topic).peekable();
             own.peek().is_some() && own.all(|queue| queue.max().get() > 0 && queue.log_end() <= begin)
         };
-        self.delete_queues(&|topic| topic.as_str() == topics::SCHEDULE || !is_expired(topic))
+        // Progress is kept by the offsets of these two.
+        let is_waiting = |topic: &TopicName| [topics::SCHEDULE, topics::TIMER].contains(&topic.as_str());
+        self.delete_queues(&|topic| is_waiting(topic) || !is_expired(topic))
     }
 
     /// Figures at this moment.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -225,7 +226,7 @@ impl Shared {
             tracing::warn!(used, "the disk is nearly full: deleting the oldest log files whatever their age");
         }
         // What is not in its queue or not on the medium yet is not old, whatever its time says.
-        let settled = self.dispatch.done().min(self.flush.durable());
+        let settled = self.dispatch.done().min(self.flush.durable()).min(self.kept_from.load(Ordering::SeqCst));
         let is_due = |segment: &Segment| {
             Ok(segment.end() <= settled && retention::is_due(&rules, reason, now_ms, segment.file().modified_ms()?))
         };

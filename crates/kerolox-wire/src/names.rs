@@ -23,6 +23,8 @@ pub mod topics {
     pub const AUTO_CREATE: &str = "TBW102";
     /// Messages that wait for their delay level.
     pub const SCHEDULE: &str = "SCHEDULE_TOPIC_XXXX";
+    /// Messages that wait for a time of their own, as in 5.x.
+    pub const TIMER: &str = "rmq_sys_wheel_timer";
     /// Target of the stock benchmark.
     pub const BENCHMARK: &str = "BenchmarkTest";
     /// Half messages of transactions.

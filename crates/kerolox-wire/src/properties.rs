@@ -91,6 +91,24 @@ property_names! {
     MSG_TYPE = "MSG_TYPE";
 }
 
+/// Properties of timed messages, which came with 5.x. A 4.x client may set them as its own, so they are not reserved.
+pub mod timer {
+    /// How they all begin, and few others do.
+    pub const PREFIX: &str = "TIMER_DE";
+    /// Seconds to wait.
+    pub const DELAY_SEC: &str = "TIMER_DELAY_SEC";
+    /// Milliseconds to wait.
+    pub const DELAY_MS: &str = "TIMER_DELAY_MS";
+    /// When to deliver, ms since 1970.
+    pub const DELIVER_MS: &str = "TIMER_DELIVER_MS";
+    /// Set by the broker: when it will deliver, ms since 1970.
+    pub const OUT_MS: &str = "TIMER_OUT_MS";
+    /// Set by the broker: how often the waiting message was stored anew.
+    pub const ROLL_TIMES: &str = "TIMER_ROLL_TIMES";
+    /// Takes a waiting message back: `topic+unique key`, or the unique key alone.
+    pub const DEL_UNIQKEY: &str = "TIMER_DEL_UNIQKEY";
+}
+
 /// The pairs of a properties text in order; of equal names the last one counts.
 pub fn pairs(text: &str) -> impl DoubleEndedIterator<Item = (&str, &str)> {
     text.split(PAIR_END).filter_map(pair)

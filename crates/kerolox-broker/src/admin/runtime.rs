@@ -48,6 +48,7 @@ impl Node {
         put("commitLogDiskRatio", ratio.to_string());
         put("consumeQueueDiskRatio", ratio.to_string());
         put("commitLogDirCapacity", format!("Total : {}, Free : {}.", bytes_text(usage.total), bytes_text(usage.free)));
+        put("timerPending", self.timer.timers.len().to_string());
         let schedule = TopicName::known(topics::SCHEDULE);
         for (level, next) in self.delay_offsets.lock().table() {
             let queue = QueueId::from_wire(level - 1).unwrap_or_default();

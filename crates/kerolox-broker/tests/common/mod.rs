@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kerolox_broker::{BrokerConfig, Handle, Live, LiveSettings, StartError};
@@ -39,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) settings: Arc<Settings>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<TestClock>,
+    /// Whether messages may have a time of their own.
+    pub(crate) timers: bool,
     /// Keeps the directory until the test ends.
     folder: Option<Arc<TempDir>>,
 }
@@ -83,7 +85,7 @@ impl Setup {
             delay_levels: DelayLevels::parse("1s 1s 1s 1s").unwrap(),
             ..store
         };
-        Self { store, live: Arc::default(), settings: Arc::default(), disk, clock, folder }
+        Self { store, live: Arc::default(), settings: Arc::default(), disk, clock, timers: true, folder }
     }
 
     /// Starts a broker.
@@ -113,6 +115,8 @@ impl Setup {
             register_timeout: Duration::from_secs(6),
             flush_offsets: Duration::from_secs(5),
             flush_delay_offsets: Duration::from_secs(10),
+            timers: self.timers,
+            timer_max_delay_ms: 366 * 86_400_000,
             cluster_topic: true,
             broker_topic: true,
             trace_topic: false,
@@ -152,6 +156,11 @@ impl Node {
         self.counters.snapshot().panics
     }
 
+    /// The broker's own functions.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Stops it in good order.
     pub(crate) async fn stop(self) {
         assert_eq!(self.panics(), 0, "no request may panic");
@@ -168,11 +177,12 @@ impl Node {
 pub(crate) struct TestClock {
     started: tokio::time::Instant,
     jumped_ms: AtomicU64,
+    wall_set_ms: AtomicI64,
 }
 
 impl Default for TestClock {
     fn default() -> Self {
-        Self { started: tokio::time::Instant::now(), jumped_ms: AtomicU64::new(0) }
+        Self { started: tokio::time::Instant::now(), jumped_ms: AtomicU64::new(0), wall_set_ms: AtomicI64::new(0) }
     }
 }
 
@@ -180,11 +190,17 @@ impl TestClock {
     pub(crate) fn advance(&self, by: Duration) {
         self.jumped_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
+
+    /// Sets the wall clock alone forward or back, as an operator would.
+    pub(crate) fn set_by(&self, ms: i64) {
+        self.wall_set_ms.fetch_add(ms, Ordering::SeqCst);
+    }
 }
 
 impl Clock for TestClock {
     fn wall_ms(&self) -> i64 {
-        1_700_000_000_000 + i64::try_from(self.elapsed().as_millis()).unwrap()
+        let set_ms = self.wall_set_ms.load(Ordering::SeqCst);
+        1_700_000_000_000 + set_ms + i64::try_from(self.elapsed().as_millis()).unwrap()
     }
 
     fn elapsed(&self) -> Duration {

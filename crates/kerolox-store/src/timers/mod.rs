@@ -172,6 +172,14 @@ impl Timers {
         self.pending.lock().contains(entry)
     }
 
+    /// Whether a cancellation of the message waits with it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn is_cancelled(&self, message: &TimerEntry) -> io::Result<bool> {
+        self.pending.lock().is_cancelled(message)
+    }
+
     /// How many timers are pending, as far as units have been read.
     #[must_use]
     pub fn len(&self) -> u64 {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::entry::TimerEntry;
+use super::entry::{TimerEntry, TimerKind};
 use super::run::Run;
 use super::state::{State, bit, set_bit};
 
@@ -225,6 +225,25 @@ impl Pending {
         for run in &self.runs {
             if run.contains(entry)? {
                 return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a cancellation waits at the same time with the same hash.
+    pub(super) fn is_cancelled(&self, message: &TimerEntry) -> io::Result<bool> {
+        let first = TimerEntry { kind: TimerKind::Cancel, log_offset: 0, key_hash: 0, ..*message };
+        let fits = |entry: &TimerEntry| entry.kind == TimerKind::Cancel && entry.key_hash == message.key_hash;
+        if self.newest.range(first..*message).any(|(entry, _)| fits(entry)) {
+            return Ok(true);
+        }
+        for run in &self.runs {
+            let mut reading = run.from(&first)?;
+            while let Some(entry) = reading.head()?.filter(|e| e.wake_ms == first.wake_ms && e.kind == first.kind) {
+                if fits(&entry) {
+                    return Ok(true);
+                }
+                reading.done += 1;
             }
         }
         Ok(false)

@@ -150,19 +150,25 @@ impl Run {
         found
     }
 
-    /// Whether an entry is in the run and not done: a binary search.
+    /// Whether an entry is in the run and not done.
     pub(super) fn contains(&self, wanted: &TimerEntry) -> io::Result<bool> {
+        Ok(self.from(wanted)?.head()? == Some(*wanted))
+    }
+
+    /// The run from the first entry on that is not done and not before `wanted`: a binary search.
+    pub(super) fn from(&self, wanted: &TimerEntry) -> io::Result<Self> {
         let mut reading = self.clone();
         let (mut low, mut high) = (self.done, self.count);
         while low < high {
             let middle = low.midpoint(high);
-            match reading.entry(middle)?.cmp(wanted) {
-                std::cmp::Ordering::Equal => return Ok(true),
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
+            if reading.entry(middle)? < *wanted {
+                low = middle + 1;
+            } else {
+                high = middle;
             }
         }
-        Ok(false)
+        reading.done = low;
+        Ok(reading)
     }
 }
 

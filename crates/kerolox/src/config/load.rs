@@ -286,13 +286,13 @@ mod tests {
 
     #[test]
     fn keys_without_effect_are_told_once_each_with_the_reason() {
-        let text = "sendMessageThreadPoolNums=16\ntimerWheelEnable=true\nkvConfigPath=/x\nbrokerNmae=a\nwhatever=1\n\
+        let text = "sendMessageThreadPoolNums=16\ntimerWarmEnable=true\nkvConfigPath=/x\nbrokerNmae=a\nwhatever=1\n\
                     diskMaxUsedSpaceRatio=99\nbrokerId=0\nbrokerId=0\n";
         let (loaded, file) = of_text(text);
         let warnings = loaded.unwrap().warnings;
         for expected in [
             "sendMessageThreadPoolNums has no effect: requests need no pools of threads",
-            "timerWheelEnable has no effect: a key of RocketMQ 5.x",
+            "timerWarmEnable has no effect: a key of RocketMQ 5.x",
             "kvConfigPath has no effect: it is a key of a name server, not of a broker",
             "unknown key brokerNmae, did you mean brokerName?",
             "unknown key whatever has no effect",

@@ -182,6 +182,8 @@ fn broker_config(
         register_timeout: broker.register_broker_timeout_mills,
         flush_offsets: broker.flush_consumer_offset_interval,
         flush_delay_offsets: store.flush_delay_offset_interval,
+        timers: store.timer_wheel_enable,
+        timer_max_delay_ms: i64::from(store.timer_max_delay_sec) * 1_000,
         cluster_topic: broker.cluster_topic_enable,
         broker_topic: broker.broker_topic_enable,
         trace_topic: broker.trace_topic_enable,

@@ -165,8 +165,6 @@ pub(crate) static LATER: &[(Class, &[&str])] = &[
             "timerEnableDisruptor",
             "timerEnableCheckMetrics",
             "timerInterceptDelayLevel",
-            "timerMaxDelaySec",
-            "timerWheelEnable",
             "disappearTimeAfterStart",
             "timerStopEnqueue",
             "timerCheckMetricsWhen",

@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(stranger(Role::Broker, "brokerNmae"), Stranger::Unknown(Some("brokerName")));
         assert_eq!(stranger(Role::Broker, "brokername"), Stranger::Unknown(Some("brokerName")));
         assert_eq!(stranger(Role::Broker, "somethingElse"), Stranger::Unknown(None));
-        assert_eq!(stranger(Role::Broker, "timerWheelEnable"), Stranger::Later(Class::Store));
+        assert_eq!(stranger(Role::Broker, "timerWarmEnable"), Stranger::Later(Class::Store));
         assert_eq!(stranger(Role::Broker, "kvConfigPath"), Stranger::Of(Role::Namesrv));
         assert_eq!(stranger(Role::Namesrv, "brokerName"), Stranger::Of(Role::Broker));
     }

@@ -104,6 +104,11 @@ keys! {
     /// Delays of the delay levels 1, 2, 3 and so on.
     message_delay_level: String =
         key("messageDelayLevel", DELAYS, "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h");
+    /// Whether messages may have a time of their own, as in 5.x; see the page on delays.
+    timer_wheel_enable: bool = key("timerWheelEnable", Rule::Switch, "true");
+    /// Longest delay of such a message.
+    timer_max_delay_sec: i32 = key("timerMaxDelaySec", Rule::Number(1, INT_MAX), "259200")
+        .unit(crate::config::key::Unit::Seconds);
     /// Time between two writes of `delayOffset.json`.
     flush_delay_offset_interval: Duration = key("flushDelayOffsetInterval", Rule::Number(100, DAY_MS), "10000").ms();
 }

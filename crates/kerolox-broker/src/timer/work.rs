@@ -1,0 +1,313 @@
+//! The two loops of timed messages: one reads the wheel topic and delivers what is due, the other writes what was derived.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kerolox_store::consume_queue::Unit;
+use kerolox_store::timers::{TimerEntry, TimerKind};
+use kerolox_store::{AppendBatch, ReadError};
+use kerolox_wire::names::{LogOffset, QueueId, QueueOffset, TopicName, topics};
+use kerolox_wire::properties::{self, timer};
+use kerolox_wire::record::{BodyCheck, NewRecord, Record};
+
+use super::{Timed, wheel};
+use crate::node::Node;
+
+/// Units read in a row before deliveries get their turn.
+const READ_BATCH: usize = 512;
+/// Messages, and bytes of them, delivered by one append.
+const DELIVER_BATCH: usize = 256;
+const DELIVER_BYTES: usize = 1 << 20;
+/// Longest sleep while something is pending: a clock that was set forward is noticed after it.
+const SLEEP_MAX: Duration = Duration::from_millis(50);
+/// Sleep while the index has not got what a cancellation needs, and how often that is waited for.
+const INDEX_PAUSE: Duration = Duration::from_millis(5);
+const INDEX_PATIENCE: u32 = 400;
+/// Pause after something that failed.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Time between two saves.
+const KEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Cancellations of one millisecond that are remembered.
+const CANCELS_MAX: usize = 65_536;
+
+/// What the delivering loop remembers from step to step.
+#[derive(Default)]
+pub(super) struct Work {
+    stopped: bool,
+    /// The cancellations of this moment, with their keys.
+    cancels_ms: i64,
+    cancels: Vec<String>,
+    /// How often the index was waited for at the next unit.
+    waited: u32,
+}
+
+impl Work {
+    fn cancel(&mut self, wake_ms: i64, key: String) {
+        self.forget(wake_ms);
+        if self.cancels.len() < CANCELS_MAX && !self.cancels.contains(&key) {
+            self.cancels.push(key);
+        }
+    }
+
+    /// Forgets what belongs to another moment.
+    fn forget(&mut self, wake_ms: i64) {
+        if self.cancels_ms != wake_ms {
+            self.cancels.clear();
+            self.cancels_ms = wake_ms;
+        }
+    }
+}
+
+impl Node {
+    /// Reads and delivers timed messages until the task is ended.
+    pub(crate) async fn deliver_timed(self: Arc<Self>) {
+        loop {
+            let node = Arc::clone(&self);
+            // Reading and appending may meet the disk, so not on a task that serves sockets.
+            let pause = tokio::task::spawn_blocking(move || node.timer_step()).await.unwrap_or(RETRY_PAUSE);
+            if pause.is_zero() {
+                continue;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.timer.arrived.notified() => {}
+            }
+        }
+    }
+
+    /// Writes runs, merges and state until the task is ended.
+    pub(crate) async fn keep_timers(self: Arc<Self>) {
+        loop {
+            let node = Arc::clone(&self);
+            let more = tokio::task::spawn_blocking(move || node.keep_timers_once()).await;
+            match more {
+                Ok(Ok(true)) => continue,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => self.timers_failed("saving the timers", &error),
+                Err(error) => tracing::error!(%error, "saving the timers failed"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(KEEP_INTERVAL) => {}
+                () = self.timer.full.notified() => {}
+            }
+        }
+    }
+
+    /// One round; returns how long there will be nothing to do.
+    fn timer_step(&self) -> Duration {
+        let mut work = self.timer.work.lock();
+        if work.stopped {
+            return RETRY_PAUSE;
+        }
+        let done = self.read_timers(&mut work).and_then(|read| Ok(read.min(self.deliver_timers(&mut work)?)));
+        done.unwrap_or_else(|error| {
+            self.timers_failed("reading the timers", &error);
+            RETRY_PAUSE
+        })
+    }
+
+    fn timers_failed(&self, what: &str, error: &io::Error) {
+        tracing::error!(%error, "{what} failed; it is tried again");
+        if error.kind() == io::ErrorKind::InvalidData {
+            tracing::error!("a file of the timers is damaged: they are rebuilt from the log");
+            self.timer.timers.rebuild(self.wheel_range());
+        }
+    }
+
+    /// First and last offset of the wheel topic's queue.
+    fn wheel_range(&self) -> Range<u64> {
+        let (topic, queue) = wheel();
+        self.store.queue_range(&topic, queue).map_or(0..0, |(min, max)| min.get()..max.get())
+    }
+
+    /// Takes new units in; returns how long there will be none.
+    fn read_timers(&self, work: &mut Work) -> io::Result<Duration> {
+        let timers = &self.timer.timers;
+        let range = self.wheel_range();
+        if timers.read_to().max(range.start) >= range.end {
+            return Ok(Duration::MAX);
+        }
+        let (topic, queue) = wheel();
+        let from = QueueOffset::new(timers.read_to().max(range.start));
+        let (first, units) = self.store.units(&topic, queue, from, READ_BATCH);
+        for (n, unit) in (0_u64..).zip(&units) {
+            if !timers.has_room() {
+                self.timer.full.notify_one();
+                return Ok(INDEX_PAUSE);
+            }
+            let Some(entry) = self.entry_of(unit, work)? else { return Ok(INDEX_PAUSE) };
+            work.waited = 0;
+            timers.add(first.get() + n, entry);
+        }
+        Ok(if units.is_empty() { SLEEP_MAX } else { Duration::ZERO })
+    }
+
+    /// The timer of a unit, inside of it `None` when its record is none; `None` when that cannot be told yet.
+    fn entry_of(&self, unit: &Unit, work: &mut Work) -> io::Result<Option<Option<TimerEntry>>> {
+        let offset = LogOffset::new(unit.log_offset);
+        let lost = |why: &str| tracing::error!(%offset, why, "a timed message cannot be delivered and is dropped");
+        let bytes = match self.store.record_at(offset) {
+            Ok(bytes) => bytes,
+            Err(ReadError::Io(error)) => return Err(error),
+            Err(why) => {
+                lost(&why.to_string());
+                return Ok(Some(None));
+            }
+        };
+        let record = Record::parse(&bytes, BodyCheck::Skip).map_err(io::Error::other)?;
+        let timed = match Timed::of(&record) {
+            Ok(timed) => timed,
+            Err(why) => {
+                lost(&why);
+                return Ok(Some(None));
+            }
+        };
+        let mut entry = timed.entry(self.timer.timers.windows_ms().last().copied().unwrap_or(i64::MAX));
+        if timed.kind == TimerKind::Cancel {
+            if self.store.indexed_end() <= offset && work.waited < INDEX_PATIENCE {
+                work.waited += 1;
+                return Ok(None);
+            }
+            // It waits where the message waits, whatever time it names itself.
+            if let Some(message) = self.waiting_message(&timed)? {
+                entry.wake_ms = message.wake_ms;
+            }
+        }
+        Ok(Some(Some(entry)))
+    }
+
+    /// Delivers what is due; returns how long nothing will be.
+    fn deliver_timers(&self, work: &mut Work) -> io::Result<Duration> {
+        let now_ms = self.clock.wall_ms();
+        let due = self.timer.timers.due(now_ms, DELIVER_BATCH)?;
+        if due.is_empty() {
+            let Some(wake_ms) = self.timer.timers.next_wake()? else { return Ok(Duration::MAX) };
+            let left = u64::try_from(wake_ms.saturating_sub(self.clock.wall_ms())).unwrap_or(0);
+            return Ok(Duration::from_millis(left.max(1)).min(SLEEP_MAX));
+        }
+        let mut batch = self.store.batch();
+        let mut planned = 0;
+        for entry in &due {
+            if batch.bytes() >= DELIVER_BYTES {
+                break;
+            }
+            self.plan_timed(entry, now_ms, work, &mut batch)?;
+            planned += 1;
+        }
+        if !batch.is_empty() {
+            self.store.append(&mut batch).map_err(io::Error::other)?;
+        }
+        // Only what is stored anew is done.
+        self.timer.timers.take(due.get(..planned).unwrap_or_default())?;
+        Ok(Duration::ZERO)
+    }
+
+    fn plan_timed(&self, entry: &TimerEntry, now_ms: i64, work: &mut Work, batch: &mut AppendBatch) -> io::Result<()> {
+        work.forget(entry.wake_ms);
+        let offset = LogOffset::new(entry.log_offset);
+        let lost = |why: &str| tracing::error!(%offset, why, "a timed message cannot be delivered and is dropped");
+        let bytes = match self.store.record_at(offset) {
+            Ok(bytes) => bytes,
+            Err(ReadError::Io(error)) => return Err(error),
+            Err(why) => {
+                lost(&why.to_string());
+                return Ok(());
+            }
+        };
+        let planned = Record::parse(&bytes, BodyCheck::Skip).map_err(|e| e.to_string()).and_then(|record| {
+            let timed = Timed::of(&record)?;
+            if timed.kind == TimerKind::Cancel {
+                work.cancel(entry.wake_ms, timed.key.clone());
+                let is_own_time = self.entries_of(&timed).any(|own| own.wake_ms == entry.wake_ms);
+                return if is_own_time && timed.due_ms > now_ms { self.plan_roll(&timed, batch) } else { Ok(()) };
+            }
+            if work.cancels.contains(&timed.key) {
+                return Ok(());
+            }
+            if timed.due_ms > now_ms { self.plan_roll(&timed, batch) } else { self.plan_delivery_of(&timed, batch) }
+        });
+        planned.unwrap_or_else(|why| lost(&why));
+        Ok(())
+    }
+
+    /// Stores the waiting message anew, so that its record does not grow too old.
+    fn plan_roll(&self, timed: &Timed<'_>, batch: &mut AppendBatch) -> Result<(), String> {
+        let text = timed.record.properties();
+        let times = properties::find(text, timer::ROLL_TIMES).and_then(|v| v.parse::<u32>().ok()).unwrap_or(0);
+        let counted = properties::with(text, &[(timer::ROLL_TIMES, &times.saturating_add(1).to_string())]);
+        let (topic, queue) = wheel();
+        self.plan_again(timed, &topic, queue, &counted, batch)
+            // The count is a comfort; where it has no room the message goes on without.
+            .or_else(|_| self.plan_again(timed, &topic, queue, text, batch))
+    }
+
+    fn plan_delivery_of(&self, timed: &Timed<'_>, batch: &mut AppendBatch) -> Result<(), String> {
+        let topic = TopicName::parse(timed.real_topic).map_err(|e| e.to_string())?;
+        if [topics::TRANS_HALF, topics::TIMER].contains(&topic.as_str()) {
+            return Err(format!("nothing is delivered to {topic}"));
+        }
+        let text = timed.record.properties();
+        let queue = properties::find(text, properties::REAL_QID).and_then(|v| v.parse().ok()).unwrap_or(0);
+        self.plan_again(timed, &topic, QueueId::new(queue), text, batch)
+    }
+
+    fn plan_again(
+        &self,
+        timed: &Timed<'_>,
+        topic: &TopicName,
+        queue: QueueId,
+        text: &str,
+        batch: &mut AppendBatch,
+    ) -> Result<(), String> {
+        let record = timed.record;
+        let again = NewRecord {
+            topic: topic.as_str(),
+            queue_id: queue.get(),
+            flag: record.flag(),
+            sys_flag: record.sys_flag(),
+            born_timestamp: record.born_timestamp(),
+            born_host: record.born_host(),
+            store_host: self.store_host,
+            reconsume_times: record.reconsume_times(),
+            prepared_transaction_offset: 0,
+            body: record.body(),
+            properties: text,
+        };
+        batch.push(&self.store.queue(topic, queue), &again).map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    fn keep_timers_once(&self) -> io::Result<bool> {
+        let (now_ms, caught_up) = self.timers_caught_up();
+        let more = self.timer.timers.keep(now_ms, caught_up, &|| self.store.flush_now())?;
+        self.keep_timed_records();
+        Ok(more)
+    }
+
+    /// The time, and whether everything that was sent until then has been read.
+    fn timers_caught_up(&self) -> (i64, bool) {
+        let now_ms = self.clock.wall_ms();
+        let dispatched = self.store.dispatched_end() >= self.store.end();
+        (now_ms, dispatched && self.timer.timers.read_to() >= self.wheel_range().end)
+    }
+
+    /// Tells retention what pending timers need.
+    pub(crate) fn keep_timed_records(&self) {
+        let (topic, queue) = wheel();
+        let read_to = QueueOffset::new(self.timer.timers.read_to());
+        let (all, (_, unread)) = (self.store.dispatched_end(), self.store.units(&topic, queue, read_to, 1));
+        let unread = unread.first().map_or(all, |unit| LogOffset::new(unit.log_offset));
+        let read = self.timer.timers.log_from().map_or(unread, LogOffset::new);
+        self.store.keep_from(read.min(unread));
+    }
+
+    /// Waits for a delivery that is under way, begins no other, and saves.
+    pub(crate) fn stop_timers(&self) {
+        self.timer.work.lock().stopped = true;
+        let (now_ms, caught_up) = self.timers_caught_up();
+        if let Err(error) = self.timer.timers.close(now_ms, caught_up, &|| self.store.flush_now()) {
+            tracing::error!(%error, "the timers could not be saved; the next start reads more of the log");
+        }
+    }
+}
