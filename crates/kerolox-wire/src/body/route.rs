@@ -20,7 +20,7 @@ pub struct TopicRouteData {
 
 /// A topic's queues on one broker.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", from = "ReadQueueData")]
 pub struct QueueData {
     /// The broker's name.
     pub broker_name: String,
@@ -28,11 +28,34 @@ pub struct QueueData {
     pub perm: i32,
     /// Queues to read from.
     pub read_queue_nums: i32,
-    /// Bit 0 unit, bit 1 unit subscription. So spelled by 4.x; 5.x writes `topicSysFlag`.
-    #[serde(alias = "topicSysFlag")]
+    /// Bit 0 unit, bit 1 unit subscription. So spelled by 4.x; 5.x writes `topicSysFlag`, and some write both.
     pub topic_syn_flag: i32,
     /// Queues to write to.
     pub write_queue_nums: i32,
+}
+
+/// [`QueueData`] as peers of all versions write it: an alias would take the two names of the flag for a doubled field.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReadQueueData {
+    broker_name: String,
+    perm: i32,
+    read_queue_nums: i32,
+    topic_syn_flag: Option<i32>,
+    topic_sys_flag: Option<i32>,
+    write_queue_nums: i32,
+}
+
+impl From<ReadQueueData> for QueueData {
+    fn from(read: ReadQueueData) -> Self {
+        Self {
+            broker_name: read.broker_name,
+            perm: read.perm,
+            read_queue_nums: read.read_queue_nums,
+            topic_syn_flag: read.topic_syn_flag.or(read.topic_sys_flag).unwrap_or_default(),
+            write_queue_nums: read.write_queue_nums,
+        }
+    }
 }
 
 /// One broker name with its master (id 0) and slaves.

@@ -141,6 +141,20 @@ fn tables_of_5_x_load_and_a_topic_keeps_its_attributes() {
 }
 
 #[test]
+fn the_flag_of_a_route_is_read_under_either_name_and_under_both() {
+    for (json, flag) in [
+        (r#"{"topicSynFlag":2}"#, 2),
+        (r#"{"topicSysFlag":1}"#, 1),
+        (r#"{"topicSynFlag":3,"topicSysFlag":3}"#, 3),
+        (r#"{"topicSysFlag":3,"perm":6,"topicSynFlag":3}"#, 3),
+        ("{}", 0),
+    ] {
+        let queues: QueueData = from_json(json.as_bytes()).unwrap();
+        assert_eq!(queues.topic_syn_flag, flag, "{json}");
+    }
+}
+
+#[test]
 fn queues_are_ordered_by_topic_then_broker_then_number() {
     let queue = |topic: &str, broker: &str, queue_id| MessageQueue {
         broker_name: broker.to_owned(),
