@@ -37,8 +37,8 @@ impl Node {
         put("EndTransactionThreadPoolQueueCapacity", "0".to_owned());
         put("pageCacheLockTimeMills", "0".to_owned());
         put("remainTransientStoreBufferNumbs", "0".to_owned());
-        put("remainHowManyDataToCommit", "0".to_owned());
-        put("remainHowManyDataToFlush", self.store.end().distance_from(self.store.durable_end()).to_string());
+        let unflushed = self.store.end().distance_from(self.store.durable_end());
+        put("remainHowManyDataToFlush", bytes_text(unflushed));
         put("dispatchBehindBytes", self.store.end().distance_from(self.store.dispatched_end()).to_string());
         put("commitLogMinOffset", self.store.begin().to_string());
         put("commitLogMaxOffset", self.store.end().to_string());
@@ -95,15 +95,46 @@ impl Node {
             delete_when: (0..24).filter(|hour| hours >> hour & 1 == 1).collect(),
             disk_max_used_ratio: u8::try_from(live.disk_max_used()).unwrap_or(100),
         });
+        if live.auto_create_topic() {
+            let queues = u32::try_from(live.default_topic_queues()).unwrap_or(8);
+            if self.topics.open_template(queues, self.clock.wall_ms()) {
+                self.topics_changed();
+            }
+        }
         // The broker's permission is part of what name servers tell.
         self.announce.notify_one();
         Ok(Reply::ok())
     }
 }
 
+/// A number of bytes as 4.7.1 writes it: with one digit after the point in the largest unit of 1024 that fits.
 fn bytes_text(bytes: u64) -> String {
-    const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let power = (bytes.ilog2() / 10).min(6);
     #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
-    let gib = bytes as f64 / GIB;
-    format!("{gib:.1} GiB")
+    let value = bytes as f64 / (1_u64 << (10 * power)) as f64;
+    let unit = UNITS.get(power as usize - 1).copied().unwrap_or("B");
+    format!("{value:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes_text;
+
+    #[test]
+    fn bytes_are_written_in_the_largest_unit_that_fits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536 << 10, "1.5 MiB"),
+            (1 << 30, "1.0 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(bytes_text(bytes), text);
+        }
+    }
 }

@@ -102,6 +102,20 @@ impl Topics {
         self.auto_create.store(allowed, Ordering::Relaxed);
     }
 
+    /// Makes `TBW102` with so many queues unless it is there, because automatic creation was switched on after the
+    /// start; whether it was made.
+    pub(crate) fn open_template(&self, queues: u32, now_ms: i64) -> bool {
+        let writing = self.writing.lock();
+        if self.get(topics::AUTO_CREATE).is_some() {
+            return false;
+        }
+        let template = Topic::new(TopicName::known(topics::AUTO_CREATE), queues, Perm::TEMPLATE);
+        self.publish(&writing, now_ms, |topics| {
+            topics.insert(template.name.clone(), Arc::new(template));
+        });
+        true
+    }
+
     /// The topic a message is sent to, made after its template if there is none yet.
     ///
     /// # Errors

@@ -153,6 +153,16 @@ fn whether_there_is_a_tbw102_is_decided_by_the_setting_and_not_by_the_file() {
 }
 
 #[test]
+fn creation_that_is_switched_on_after_the_start_gets_its_template() {
+    let topics = Topics::new(TopicRules { auto_create: false, ..rules() });
+    topics.set_auto_create(true);
+    assert!(by_send(&topics, "t", "TBW102", 4).is_err(), "there is no template yet");
+    assert!(topics.open_template(8, 7) && !topics.open_template(8, 8), "made once");
+    assert_eq!(shape(&topics.get("TBW102").unwrap()), (8, 8, 7));
+    assert!(by_send(&topics, "t", "TBW102", 4).unwrap().new);
+}
+
+#[test]
 fn unit_mode_marks_the_topic() {
     let topics = topics();
     for (topic, unit_mode, sys_flag) in [("a", false, 0), ("b", true, 1), ("%RETRY%c", true, 2)] {
