@@ -7,6 +7,7 @@ pub mod allocate;
 mod brokers;
 mod client;
 mod error;
+pub mod findings;
 mod groups;
 mod message;
 mod messages;

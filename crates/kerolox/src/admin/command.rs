@@ -6,7 +6,9 @@ use std::pin::Pin;
 use super::failure::Failure;
 use super::options::Given;
 use super::session::Session;
-use super::{broker, cluster, connection, group, message, namesrv, print, progress, queue, send, stats, status, topic};
+use super::{
+    broker, cluster, connection, doctor, group, message, namesrv, print, progress, queue, send, stats, status, topic,
+};
 
 /// What running a command gives back.
 pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
@@ -83,7 +85,7 @@ pub(super) const COMMON: &[Opt] = &[
     may('n', "namesrvAddr", "name servers, as host:port;host:port (or set NAMESRV_ADDR)"),
 ];
 
-/// All commands, in the order in which RocketMQ lists them, then what later versions added.
+/// All commands, in the order in which RocketMQ lists them, then what later versions added, then our own.
 pub(super) const COMMANDS: &[&Command] = &[
     &topic::UPDATE_TOPIC,
     &topic::DELETE_TOPIC,
@@ -128,6 +130,7 @@ pub(super) const COMMANDS: &[&Command] = &[
     &send::SEND_MESSAGE,
     &print::CONSUME_MESSAGE,
     &namesrv::ADD_WRITE_PERM,
+    &doctor::DOCTOR,
 ];
 
 /// The command of that name, in any case.

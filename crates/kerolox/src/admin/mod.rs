@@ -6,6 +6,7 @@ mod broker;
 mod cluster;
 mod command;
 mod connection;
+mod doctor;
 mod failure;
 mod group;
 mod help;

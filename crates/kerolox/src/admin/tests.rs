@@ -250,3 +250,23 @@ fn the_page_of_commands_is_up_to_date() {
     }
     assert_eq!(table, help::table(), "run the tests once with KEROLOX_BLESS=1");
 }
+
+#[tokio::test]
+async fn the_doctor_tells_people_and_programs_the_same() {
+    let table = prints("doctor -r -s").await;
+    assert!(table.starts_with("note     broker b/0: registered itself as ADDR, which only its own"), "{table}");
+    assert!(
+        table.ends_with("looked at 1 name servers, 1 brokers, 0 topics: 0 errors, 0 warnings, 2 notes\n"),
+        "{table}"
+    );
+    // The node lists three topics and has a route for one of them.
+    let ran = mqadmin("doctor -r -o json").await;
+    assert!(matches!(&ran.result, Err(Failure::Failed(why)) if why == "2 errors"), "{:?}", ran.result);
+    let findings: serde_json::Value = serde_json::from_str(&ran.printed).unwrap();
+    let told =
+        |key: &str| -> Vec<&str> { findings.as_array().unwrap().iter().map(|f| f[key].as_str().unwrap()).collect() };
+    assert_eq!(told("severity"), ["error", "error", "note", "note"]);
+    assert_eq!(told("subject"), ["topic %RETRY%G", "topic A", "broker b/0", "name server ADDR"]);
+    assert!(told("remedy")[1].starts_with("mqadmin deleteTopic -t A -c "));
+    assert!(matches!(mqadmin("doctor -o xml").await.result, Err(Failure::Usage(_))));
+}
