@@ -9,7 +9,7 @@
 # the folder goes back to its writer, which must still find every record, byte for byte.
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 pairs=${*:-reference:kerolox kerolox:reference}
-NS=19876 BROKER=20911
+NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
 dir=$(temp_dir interchange)
 trap 'finish $? "$dir"' EXIT
 passed=0 failed=0 report=()

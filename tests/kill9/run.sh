@@ -5,7 +5,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 rounds=${1:-50} modes=${2:-both}
 [ "$modes" = both ] && modes='async sync'
-NS=19876 BROKER=20911
+NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
 dir=$(temp_dir kill9)
 trap 'finish $? "$dir"' EXIT
 start_namesrv "$SERVER" $NS "$dir/ns"
