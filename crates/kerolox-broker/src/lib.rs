@@ -9,6 +9,7 @@ mod changes;
 mod config;
 mod delay;
 mod dispatch;
+mod filter;
 mod group;
 mod hold;
 mod membership;
