@@ -159,6 +159,10 @@ live! {
     reserved_hours: AtomicI64 i64 = 72;
     /// Used percent of the disk above which old log files are deleted at any hour.
     disk_max_used: AtomicI32 i32 = 75;
+    /// Whether messages in retry topics are filtered again.
+    filter_retry: AtomicBool bool = false;
+    /// How long the filter of a group that is gone is kept, in milliseconds.
+    filter_lifetime_ms: AtomicI64 i64 = 86_400_000;
     /// Percent of the memory that the newest part of the log is supposed to be in.
     memory_ratio: AtomicI32 i32 = 40;
 }

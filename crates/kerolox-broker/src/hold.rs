@@ -30,12 +30,14 @@ pub(crate) struct HeldPull {
     pub(crate) pull: PullMessage,
     /// The subscription it was made under.
     pub(crate) subscription: Arc<Subscription>,
+    /// When it is answered at the latest.
+    pub(crate) until: Duration,
 }
 
 /// All held pulls by queue.
 #[derive(Default)]
 pub(crate) struct Holds {
-    by_id: HashMap<u64, (HeldPull, Duration)>,
+    by_id: HashMap<u64, HeldPull>,
     /// Sets, since thousands of pulls may wait for one queue and each is taken out by its number.
     by_queue: HashMap<TopicName, HashMap<QueueId, BTreeSet<u64>>>,
     by_deadline: BTreeSet<(Duration, u64)>,
@@ -50,8 +52,8 @@ impl Holds {
         self.by_id.len()
     }
 
-    /// Holds `pull` until messages arrive or `until` has come. Gives it back when a limit is reached.
-    pub(crate) fn park(&mut self, pull: HeldPull, queue: QueueId, until: Duration) -> Result<u64, Box<HeldPull>> {
+    /// Holds `pull` until messages arrive or its time has come. Gives it back when a limit is reached.
+    pub(crate) fn park(&mut self, pull: HeldPull, queue: QueueId) -> Result<u64, Box<HeldPull>> {
         let of_peer = self.by_peer.get(&pull.peer.id()).map_or(0, HashSet::len);
         if self.by_id.len() >= HOLDS_MAX || of_peer >= HOLDS_OF_PEER_MAX {
             return Err(Box::new(pull));
@@ -61,8 +63,8 @@ impl Holds {
         self.by_peer.entry(pull.peer.id()).or_default().insert(id);
         let topic = pull.pull.topic.clone();
         self.by_queue.entry(topic).or_default().entry(queue).or_default().insert(id);
-        self.by_deadline.insert((until, id));
-        self.by_id.insert(id, (pull, until));
+        self.by_deadline.insert((pull.until, id));
+        self.by_id.insert(id, pull);
         Ok(id)
     }
 
@@ -71,7 +73,7 @@ impl Holds {
         let Some(ids) = self.by_queue.get(topic).and_then(|queues| queues.get(&queue)) else { return };
         let woken: Vec<u64> = ids
             .iter()
-            .filter(|id| self.by_id.get(id).is_some_and(|(held, _)| held.subscription.tags.matches(tags_code)))
+            .filter(|id| self.by_id.get(id).is_some_and(|held| held.subscription.tags.matches(tags_code)))
             .copied()
             .collect();
         out.extend(woken.into_iter().filter_map(|id| self.take(id)));
@@ -95,8 +97,8 @@ impl Holds {
 
     /// Takes one pull, when it still waits.
     pub(crate) fn take(&mut self, id: u64) -> Option<HeldPull> {
-        let (held, until) = self.by_id.remove(&id)?;
-        self.by_deadline.remove(&(until, id));
+        let held = self.by_id.remove(&id)?;
+        self.by_deadline.remove(&(held.until, id));
         if let Some(ids) = self.by_peer.get_mut(&held.peer.id()) {
             ids.remove(&id);
             if ids.is_empty() {
@@ -165,6 +167,7 @@ mod tests {
                     expression_type: None,
                 },
                 subscription: Arc::new(subscription),
+                until: Duration::ZERO,
             }
         }
     }
@@ -175,7 +178,7 @@ mod tests {
 
     fn park(holds: &mut Holds, pull: HeldPull, until: u64) -> u64 {
         let queue = QueueId::from_wire(pull.pull.queue_id).unwrap();
-        holds.park(pull, queue, at(until)).ok().unwrap()
+        holds.park(HeldPull { until: at(until), ..pull }, queue).ok().unwrap()
     }
 
     fn opaques(pulls: &[HeldPull]) -> Vec<i32> {
@@ -255,11 +258,11 @@ mod tests {
             for _ in 0..HOLDS_OF_PEER_MAX {
                 park(&mut holds, template.clone(), 10);
             }
-            assert!(holds.park(template, QueueId::new(0), at(10)).is_err(), "a connection has its share");
+            assert!(holds.park(template, QueueId::new(0)).is_err(), "a connection has its share");
             assert_eq!(holds.len(), n * HOLDS_OF_PEER_MAX);
         }
         let another = Consumer::connected().await.pull(0, 0, "*");
-        assert!(holds.park(another, QueueId::new(0), at(10)).is_err(), "all places are taken");
+        assert!(holds.park(another, QueueId::new(0)).is_err(), "all places are taken");
         assert_eq!(arrived(&mut holds, "t", 0, 0).len(), HOLDS_MAX);
         assert!(is_empty(&holds));
     }

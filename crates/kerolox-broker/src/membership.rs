@@ -30,6 +30,10 @@ impl Node {
         let heard = self.clients.heartbeat(peer, software, &data, self.now());
         for change in &heard.changes {
             self.ensure_retry_topic(&change.group, change.unit_mode)?;
+            let said = data.consumer_data_set.iter().filter(|data| data.group_name == change.group.as_str());
+            for consumer in said {
+                self.filters.register(&change.group, &consumer.subscription_data_set, self.clock.wall_ms());
+            }
         }
         self.tell(heard.changes);
         match heard.refused.into_iter().next() {
@@ -56,8 +60,18 @@ impl Node {
     /// Takes a client out of its groups at once.
     pub(crate) fn unregister_client(&self, peer: &Arc<Peer>, header: &UnregisterClient) -> Reply {
         let change = self.clients.unregister(peer, header.producer_group.as_deref(), header.consumer_group.as_deref());
-        self.tell(change.into_iter().collect());
+        self.members_left(change.into_iter().collect());
         Reply::ok()
+    }
+
+    /// Members have left these groups; the filters of those that are empty now are dead.
+    fn members_left(&self, changes: Vec<GroupChange<Arc<Peer>>>) {
+        for change in &changes {
+            if self.clients.group(change.group.as_str()).is_none() {
+                self.filters.unregister(&change.group, self.clock.wall_ms());
+            }
+        }
+        self.tell(changes);
     }
 
     /// Tells the members of changed groups, so that they share the queues anew.
@@ -111,12 +125,16 @@ impl Node {
         if parsed.is_tag() {
             return Ok(Reply::ok());
         }
-        Err(Refusal::error("The broker does not support consumer to filter message by SQL92"))
+        self.filters_by(&parsed)?;
+        match self.filters.read(parsed.expression()) {
+            Ok(_) => Ok(Reply::ok()),
+            Err(error) => Err(Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, error.to_string())),
+        }
     }
 
     /// A connection is gone: its client leaves all groups.
     pub(crate) fn left(&self, peer: &Peer) {
-        self.tell(self.clients.disconnected(peer.id()));
+        self.members_left(self.clients.disconnected(peer.id()));
         let mut holds = self.holds.lock();
         holds.forget(peer.id());
         self.held.store(holds.len(), std::sync::atomic::Ordering::SeqCst);
@@ -125,7 +143,7 @@ impl Node {
     /// Drops clients that have been silent for too long.
     pub(crate) fn expire_clients(&self) {
         let expired = self.clients.expire(self.now());
-        self.tell(expired.changes);
+        self.members_left(expired.changes);
         for silent in expired.close {
             tracing::info!(client = %silent.remote(), "client closed: no heartbeat for too long");
             silent.close("no heartbeat for too long");

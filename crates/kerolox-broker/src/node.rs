@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::config::BrokerConfig;
+use crate::filter::Filters;
 use crate::group::{Group, Groups};
 use crate::hold::{HeldPull, Holds};
 use crate::offset::Offsets;
@@ -33,6 +34,7 @@ pub(crate) struct Node {
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) offsets: Offsets,
+    pub(crate) filters: Filters,
     pub(crate) clients: Clients<Arc<Peer>>,
     pub(crate) locks: QueueLocks,
     pub(crate) stats: Stats,
@@ -72,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) offsets: Offsets,
+    pub(crate) filters: Filters,
     pub(crate) stats: Stats,
     pub(crate) outbound: Outbound,
     pub(crate) store_host: SocketAddr,
@@ -93,6 +96,7 @@ impl Node {
             topics: parts.topics,
             groups: parts.groups,
             offsets: parts.offsets,
+            filters: parts.filters,
             clients: Clients::new(),
             locks,
             stats: parts.stats,
@@ -175,6 +179,14 @@ impl Node {
     pub(crate) fn save_offsets(&self) {
         if let Err(error) = self.offsets.save(self.disk.as_ref(), &self.config_file("consumerOffset.json")) {
             tracing::error!(%error, "consumerOffset.json could not be written; it is tried again");
+        }
+    }
+
+    /// Writes what groups filter by where it has changed, without what has expired.
+    pub(crate) fn save_filters(&self) {
+        self.filters.clean(self.clock.wall_ms(), self.config.live.filter_lifetime_ms());
+        if let Err(error) = self.filters.save(self.disk.as_ref(), &self.config_file("consumerFilter.json")) {
+            tracing::error!(%error, "consumerFilter.json could not be written; it is tried again");
         }
     }
 

@@ -7,14 +7,17 @@ use std::time::Duration;
 use bytes::BytesMut;
 use kerolox_net::Peer;
 use kerolox_store::{ReadLimits, ReadResult, ReadStatus, Verdict};
-use kerolox_wire::body::MessageModel;
+use kerolox_wire::body::{EXPRESSION_SQL92, MessageModel};
 use kerolox_wire::command::pull::{PullMessage, PullResult};
 use kerolox_wire::frame::Frame;
-use kerolox_wire::names::QueueId;
+use kerolox_wire::names::{QueueId, RETRY_PREFIX, TopicName};
+use kerolox_wire::properties;
+use kerolox_wire::record::{BodyCheck, Record};
 use kerolox_wire::reply::{Reply, ReplyTo};
 use kerolox_wire::response::ResponseCode;
 use kerolox_wire::sys_flag::pull as flags;
 
+use crate::filter::Filter;
 use crate::hold::{HOLD_TIME_MAX, HeldPull};
 use crate::node::Node;
 use crate::refusal::Refusal;
@@ -23,63 +26,86 @@ use crate::registry::Subscription;
 /// Most messages of one pull, whatever the client asks.
 const PULL_MESSAGES_MAX: usize = 1024;
 
+/// A pull that may be served.
+struct Checked {
+    queue: QueueId,
+    subscription: Arc<Subscription>,
+    /// What it filters by when that is not tags.
+    filter: Option<Arc<Filter>>,
+}
+
 impl Node {
     /// Answers a pull, or holds it until messages arrive.
     pub(crate) fn pull(self: &Arc<Self>, peer: &Arc<Peer>, frame: &Frame, pull: PullMessage, out: &mut BytesMut) {
         let to = ReplyTo::from(frame);
-        let (queue, subscription) = match self.check_pull(&pull) {
+        let checked = match self.check_pull(&pull) {
             Ok(checked) => checked,
             Err(refusal) => {
                 self.refused("pull", peer, &refusal);
                 return Reply::from(refusal).encode(to, out);
             }
         };
-        let read = self.read_for(&pull, queue, &subscription);
+        let read = self.read_for(&pull, &checked);
         if pull.sys_flag & flags::COMMIT_OFFSET != 0 {
-            self.commit_with_pull(&pull, queue);
+            self.commit_with_pull(&pull, checked.queue);
         }
         if response_code(&read, &pull) == ResponseCode::PULL_NOT_FOUND && pull.sys_flag & flags::SUSPEND != 0 {
-            let held = HeldPull { peer: Arc::clone(peer), to, pull, subscription };
-            self.hold(held, queue, out);
+            let until = self.now() + self.hold_time(&pull);
+            let held = HeldPull { peer: Arc::clone(peer), to, pull, subscription: checked.subscription, until };
+            if let Some(refused) = self.hold(held, checked.queue) {
+                self.answer_now(&refused, out);
+            }
         } else {
             self.pulled(&pull, read).encode(to, out);
         }
     }
 
-    /// Answers pulls that have waited, whatever is there now.
+    /// Answers pulls that have waited and whose time has come, or to which messages have come. What a filter by
+    /// properties leaves out entirely does not end the wait, since only the read can tell.
     pub(crate) fn answer_held(&self, held: Vec<HeldPull>) {
-        for waiting in held {
+        for mut waiting in held {
             let mut out = BytesMut::new();
-            match self.check_pull(&waiting.pull) {
-                Ok((queue, subscription)) => {
-                    let read = self.read_for(&waiting.pull, queue, &subscription);
-                    self.pulled(&waiting.pull, read).encode(waiting.to, &mut out);
+            if let Ok(checked) = self.check_pull(&waiting.pull)
+                && checked.filter.is_some()
+                && self.now() < waiting.until
+            {
+                let read = self.read_for(&waiting.pull, &checked);
+                if read.status == ReadStatus::NoMatchedMessage && read.next >= read.max {
+                    waiting.pull.queue_offset = read.next.to_wire();
+                    match self.hold(waiting, checked.queue) {
+                        None => continue,
+                        Some(refused) => waiting = *refused,
+                    }
                 }
-                Err(refusal) => Reply::from(refusal).encode(waiting.to, &mut out),
             }
+            self.answer_now(&waiting, &mut out);
             // A closed connection has nobody left to tell.
             let _ = waiting.peer.push(out.freeze());
         }
     }
 
-    fn hold(&self, held: HeldPull, queue: QueueId, out: &mut BytesMut) {
-        let asked = if self.config.live.long_polling() {
-            held.pull.suspend_timeout_millis
-        } else {
-            self.config.live.short_polling_ms()
+    fn answer_now(&self, waiting: &HeldPull, out: &mut BytesMut) {
+        let reply = match self.check_pull(&waiting.pull) {
+            Ok(checked) => self.pulled(&waiting.pull, self.read_for(&waiting.pull, &checked)),
+            Err(refusal) => Reply::from(refusal),
         };
-        let wait = Duration::from_millis(u64::try_from(asked).unwrap_or(0)).min(HOLD_TIME_MAX);
-        let until = self.now() + wait;
-        let (topic, from) = (held.pull.topic.clone(), held.pull.queue_offset);
+        reply.encode(waiting.to, out);
+    }
+
+    fn hold_time(&self, pull: &PullMessage) -> Duration {
+        let live = &self.config.live;
+        let asked = if live.long_polling() { pull.suspend_timeout_millis } else { live.short_polling_ms() };
+        Duration::from_millis(u64::try_from(asked).unwrap_or(0)).min(HOLD_TIME_MAX)
+    }
+
+    /// Holds a pull; gives it back when no more can be held.
+    fn hold(&self, held: HeldPull, queue: QueueId) -> Option<Box<HeldPull>> {
+        let (topic, from, until) = (held.pull.topic.clone(), held.pull.queue_offset, held.until);
         let mut holds = self.holds.lock();
         let first = holds.next_deadline().is_none_or(|next| until < next);
-        let id = match holds.park(held, queue, until) {
+        let id = match holds.park(held, queue) {
             Ok(id) => id,
-            Err(refused) => {
-                drop(holds);
-                let read = self.read_for(&refused.pull, queue, &refused.subscription);
-                return self.pulled(&refused.pull, read).encode(refused.to, out);
-            }
+            Err(refused) => return Some(refused),
         };
         self.held.store(holds.len(), Ordering::SeqCst);
         // A message that became visible between the read and the park has woken nobody. The fence has its partner in
@@ -95,9 +121,10 @@ impl Node {
         } else if first {
             self.earlier_deadline.notify_one();
         }
+        None
     }
 
-    fn check_pull(&self, pull: &PullMessage) -> Result<(QueueId, Arc<Subscription>), Refusal> {
+    fn check_pull(&self, pull: &PullMessage) -> Result<Checked, Refusal> {
         if !self.permission().readable() {
             return Err(Refusal::no_permission(format!(
                 "the broker[{}] pulling message is forbidden",
@@ -123,10 +150,38 @@ impl Node {
             }
         };
         let subscription = self.subscription_of(pull, group.consume_broadcast_enable)?;
-        if !subscription.is_tag() {
-            return Err(Refusal::error("The broker does not support consumer to filter message by SQL92"));
+        let filter = if subscription.is_tag() { None } else { Some(self.filter_of(pull, &subscription)?) };
+        Ok(Checked { queue, subscription, filter })
+    }
+
+    /// What a subscription that is not about tags filters by: its own expression, or the group's.
+    fn filter_of(&self, pull: &PullMessage, subscription: &Subscription) -> Result<Arc<Filter>, Refusal> {
+        if pull.sys_flag & flags::SUBSCRIPTION != 0 {
+            self.filters_by(subscription)?;
+            return self.filters.read(subscription.expression()).map_err(|e| parse_failed(&e));
         }
-        Ok((queue, subscription))
+        let (group, topic) = (pull.consumer_group.as_str(), pull.topic.as_str());
+        let Some((filter, version)) = self.filters.get(group, topic) else {
+            return Err(Refusal::new(
+                ResponseCode::FILTER_DATA_NOT_EXIST,
+                "The broker's consumer filter data is not exist!Your expression may be wrong!",
+            ));
+        };
+        if version < pull.sub_version {
+            let why = "the consumer's consumer filter data not latest";
+            return Err(Refusal::new(ResponseCode::FILTER_DATA_NOT_LATEST, why));
+        }
+        self.filters_by(subscription)?;
+        Ok(filter)
+    }
+
+    /// Refuses languages that are unknown or switched off.
+    pub(crate) fn filters_by(&self, subscription: &Subscription) -> Result<(), Refusal> {
+        let language = subscription.language();
+        if language == EXPRESSION_SQL92 && self.config.live.property_filter() {
+            return Ok(());
+        }
+        Err(Refusal::error(format!("The broker does not support consumer to filter message by {language}")))
     }
 
     fn subscription_of(&self, pull: &PullMessage, broadcast: bool) -> Result<Arc<Subscription>, Refusal> {
@@ -137,12 +192,7 @@ impl Node {
                 pull.expression_type.as_deref(),
                 pull.sub_version,
             );
-            return parsed.map(Arc::new).map_err(|e| {
-                Refusal::new(
-                    ResponseCode::SUBSCRIPTION_PARSE_FAILED,
-                    format!("parse the consumer's subscription failed: {e}"),
-                )
-            });
+            return parsed.map(Arc::new).map_err(|e| parse_failed(&e));
         }
         let missing = |remark: &str| Refusal::new(ResponseCode::SUBSCRIPTION_NOT_EXIST, remark);
         let group = self
@@ -163,11 +213,32 @@ impl Node {
         Ok(Arc::clone(subscription))
     }
 
-    fn read_for(&self, pull: &PullMessage, queue: QueueId, subscription: &Subscription) -> ReadResult {
+    fn read_for(&self, pull: &PullMessage, checked: &Checked) -> ReadResult {
         let wanted = usize::try_from(pull.max_msg_nums).unwrap_or(0).min(PULL_MESSAGES_MAX);
-        let by_tags = |tags_code| if subscription.tags.matches(tags_code) { Verdict::Keep } else { Verdict::Skip };
+        let verdict = |keep: bool| if keep { Verdict::Keep } else { Verdict::Skip };
+        let tags = &checked.subscription.tags;
+        let by_tags = |tags_code| verdict(tags.matches(tags_code));
         let limits = ReadLimits { max_count: wanted, by_tags: Some(&by_tags) };
-        self.store.read(&pull.topic, queue, pull.queue_offset, limits, &|_, _| Verdict::Keep)
+        let read = |by_record: &dyn Fn(i64, &[u8]) -> Verdict| {
+            self.store.read(&pull.topic, checked.queue, pull.queue_offset, limits, by_record)
+        };
+        if pull.topic.is_retry() && self.config.live.filter_retry() {
+            return read(&|_, record| verdict(self.passes_again(&pull.topic, record)));
+        }
+        match &checked.filter {
+            None => read(&|_, _| Verdict::Keep),
+            Some(filter) => read(&|_, record| verdict(with_properties(record, |text| filter.passes(text)))),
+        }
+    }
+
+    /// Whether a message to be tried again passes the filter that the group has for the topic it came from.
+    fn passes_again(&self, retry: &TopicName, record: &[u8]) -> bool {
+        let group = retry.as_str().strip_prefix(RETRY_PREFIX).unwrap_or_default();
+        with_properties(record, |text| {
+            let origin = properties::find(text, properties::RETRY_TOPIC);
+            let filter = origin.and_then(|topic| self.filters.get(group, topic));
+            filter.is_none_or(|(filter, _)| filter.passes(text))
+        })
     }
 
     fn commit_with_pull(&self, pull: &PullMessage, queue: QueueId) {
@@ -192,6 +263,16 @@ impl Node {
         };
         Reply::of(&header).with_code(code).with_remark(status_name(read.status)).with_body(read.body)
     }
+}
+
+fn parse_failed(why: &dyn std::fmt::Display) -> Refusal {
+    let remark = format!("parse the consumer's subscription failed: {why}");
+    Refusal::new(ResponseCode::SUBSCRIPTION_PARSE_FAILED, remark)
+}
+
+/// Judges a record by its properties; what cannot be read as a record passes, since the reader is who must hear of it.
+fn with_properties(record: &[u8], judge: impl FnOnce(&str) -> bool) -> bool {
+    Record::parse(record, BodyCheck::Skip).map_or(true, |record| judge(record.properties()))
 }
 
 fn response_code(read: &ReadResult, pull: &PullMessage) -> ResponseCode {

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::config::BrokerConfig;
 use crate::delay::DelayProgress;
 use crate::dispatch::Serving;
+use crate::filter::Filters;
 use crate::group::Groups;
 use crate::node::{Arriving, Node, Parts};
 use crate::offset::Offsets;
@@ -112,6 +113,10 @@ fn make_node(
     offsets
         .load(disk.as_ref(), &path("consumerOffset.json"))
         .map_err(|e| table(&path("consumerOffset.json"), e.to_string()))?;
+    let filters = Filters::default();
+    filters
+        .load(disk.as_ref(), &path("consumerFilter.json"), clock.wall_ms())
+        .map_err(|e| table(&path("consumerFilter.json"), e.to_string()))?;
     let delays = path("delayOffset.json");
     let delay_offsets = tables::load(disk.as_ref(), &delays, DelayProgress::from_json)
         .map_err(|e| table(&delays, e.to_string()))?
@@ -128,6 +133,7 @@ fn make_node(
         topics,
         groups,
         offsets,
+        filters,
         stats,
         outbound,
         store_host,

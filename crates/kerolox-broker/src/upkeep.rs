@@ -11,6 +11,8 @@ use crate::stats::SAMPLE_INTERVAL;
 
 /// Time between two looks for silent clients.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
+/// Time between two writes of `consumerFilter.json`.
+const FILTER_SAVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Sleep while no pull is held.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -25,6 +27,7 @@ impl Node {
         tasks.spawn(Arc::clone(self).keep_timers());
         tasks.spawn(Arc::clone(self).every(EXPIRY_INTERVAL, Self::expire_clients));
         tasks.spawn(Arc::clone(self).every(self.config.flush_offsets, Self::save_offsets));
+        tasks.spawn(Arc::clone(self).every(FILTER_SAVE_INTERVAL, Self::save_filters));
         tasks.spawn(Arc::clone(self).every(self.config.flush_delay_offsets, Self::save_delay_progress));
         tasks
             .spawn(Arc::clone(self).every(SAMPLE_INTERVAL, |node| node.stats.sample(node.now(), node.clock.wall_ms())));
@@ -65,6 +68,7 @@ impl Node {
         self.save_topics();
         self.save_groups();
         self.save_offsets();
+        self.save_filters();
         self.save_delay_progress();
     }
 }

@@ -1,6 +1,6 @@
 //! Queue files: looking into them and cleaning them.
 
-use kerolox_wire::body::{ConsumeQueueUnit, ConsumeQueueUnits, Style, to_json};
+use kerolox_wire::body::{ConsumeQueueUnit, ConsumeQueueUnits, Style, to_json, to_json_pretty};
 use kerolox_wire::command::admin::QueryConsumeQueue;
 use kerolox_wire::names::{LogOffset, QueueId, QueueOffset};
 use kerolox_wire::record::{BodyCheck, Record};
@@ -21,6 +21,10 @@ impl Node {
         };
         let subscription =
             asked.consumer_group.as_ref().and_then(|g| self.clients.subscription(g.as_str(), asked.topic.as_str()));
+        let filter_data = asked.consumer_group.as_ref().map(|group| match &subscription {
+            None => format!("{group}@{} is not online!", asked.topic),
+            Some(_) => to_json_pretty(&self.filters.stored(group.as_str(), asked.topic.as_str())),
+        });
         let from = QueueOffset::from_wire(asked.index).unwrap_or_default().max(min);
         let count = usize::try_from(asked.count).unwrap_or(0).min(UNITS_MAX);
         let (_, units) = self.store.units(&asked.topic, queue, from, count);
@@ -40,6 +44,7 @@ impl Node {
             })
             .collect();
         let body = ConsumeQueueUnits {
+            filter_data,
             subscription_data: subscription.map(|s| s.to_body()),
             queue_data,
             max_queue_index: max.to_wire(),

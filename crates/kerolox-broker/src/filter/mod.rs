@@ -4,9 +4,11 @@ mod expression;
 mod lexer;
 mod number;
 mod parser;
+mod table;
 
 use self::expression::Node;
 pub(crate) use self::parser::ParseError;
+pub(crate) use self::table::Filters;
 
 /// A filter that was read and checked.
 #[derive(Debug, Clone, PartialEq)]

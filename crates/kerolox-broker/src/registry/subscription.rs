@@ -127,6 +127,18 @@ impl Subscription {
         is_tag(&self.body.expression_type)
     }
 
+    /// The language it is in.
+    #[must_use]
+    pub(crate) fn language(&self) -> &str {
+        &self.body.expression_type
+    }
+
+    /// The text of its expression.
+    #[must_use]
+    pub(crate) fn expression(&self) -> &str {
+        &self.body.sub_string
+    }
+
     /// The subscription as the protocol has it.
     #[must_use]
     pub(crate) fn to_body(&self) -> SubscriptionData {

@@ -8,6 +8,8 @@ use super::{ConsumeFromWhere, ConsumeType, MessageModel, MessageQueue};
 
 /// Expression type of subscriptions by tag.
 pub const EXPRESSION_TAG: &str = "TAG";
+/// Expressions of SQL92.
+pub const EXPRESSION_SQL92: &str = "SQL92";
 
 /// A client's sign of life: its groups and subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -56,7 +58,7 @@ pub struct SubscriptionData {
     pub class_filter_mode: bool,
     /// Hashes of the tags.
     pub code_set: BTreeSet<i32>,
-    /// [`EXPRESSION_TAG`] or `SQL92`.
+    /// [`EXPRESSION_TAG`] or [`EXPRESSION_SQL92`].
     pub expression_type: String,
     /// The expression: `*`, tags joined by `||`, or SQL.
     pub sub_string: String,

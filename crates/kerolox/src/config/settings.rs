@@ -242,7 +242,8 @@ mod tests {
     fn no_key_that_security_depends_on_can_be_changed_while_running() {
         for role in Role::ALL {
             for key in role.keys().filter(|key| key.live.is_some()) {
-                let name = key.name.to_ascii_lowercase();
+                // Innocent words in which the others happen to be.
+                let name = key.name.to_ascii_lowercase().replace("support", "").replace("dataclean", "");
                 for word in ["path", "home", "port", "addr", "brokername", "brokerid", "role", "acl", "auth", "tls"] {
                     assert!(!name.contains(word), "{}", key.name);
                 }

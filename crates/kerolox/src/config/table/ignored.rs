@@ -12,13 +12,12 @@ const PAGES: &str = "the log is made durable by time, not by counted pages";
 const UNUSED: &str = "RocketMQ 4.7.1 does not read it either";
 const BILLING: &str = "statistics for billing of a cloud service";
 const REPLICAS: &str = "this version has no replicas";
-const FILTER: &str = "it serves SQL92 filters, and this version refuses SQL92 subscriptions";
+const FILTER: &str = "filters judge by the properties of each record; bit maps beside the queues would only save reads";
 const FILTER_SERVER: &str = "filter servers were removed from RocketMQ";
 const TEST_CLUSTER: &str = "an old feature for test clusters";
 const FIXED: &str = "the behaviour is always the default";
 const NO_JAVA: &str = "it names Java classes";
 const NO_TRANSACTIONS: &str = "this version refuses transactional messages";
-const SQL92: &str = "this version refuses SQL92 subscriptions; subscribe by tag";
 const CLIENT_KEY: &str = "this node shows no certificate to those it calls";
 const PASSWORD: &str = "an encrypted key is not read; store the key without a password, readable by this user only";
 
@@ -94,10 +93,7 @@ pub(crate) static BROKER_IGNORED: &[Key] = &[
     broker("enableCalcFilterBitMap", "false", FILTER),
     broker("expectConsumerNumUseFilter", "32", FILTER),
     broker("maxErrorRateOfBloomFilter", "20", FILTER),
-    broker("filterDataCleanTimeSpan", "86400000", FILTER).ms(),
-    broker("filterSupportRetry", "false", FILTER),
     broker("forceRegister", "true", "a broker always registers every period here"),
-    broker("enablePropertyFilter", "false", SQL92),
     broker("rejectTransactionMessage", "false", NO_TRANSACTIONS).important(),
     broker("transactionTimeOut", "6000", NO_TRANSACTIONS).ms().important(),
     broker("transactionCheckMax", "15", NO_TRANSACTIONS).important(),

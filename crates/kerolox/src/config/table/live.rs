@@ -32,6 +32,16 @@ pub(crate) static BROKER_LIVE: &[Key] = &[
         .ms()
         .live("accept_sends_from")
         .about("Milliseconds since 1970 before which sends are refused."),
+    key("enablePropertyFilter", Rule::Switch, "false")
+        .live("property_filter")
+        .about("Whether consumers may filter by properties, in SQL92."),
+    key("filterSupportRetry", Rule::Switch, "false")
+        .live("filter_retry")
+        .about("Whether messages that are tried again are filtered again, by what the group filters their topic by."),
+    key("filterDataCleanTimeSpan", Rule::Number(0, i64::MAX), "86400000")
+        .ms()
+        .live("filter_lifetime_ms")
+        .about("How long the SQL92 filter of a group that is gone is kept."),
     key("storeReplyMessageEnable", Rule::Switch, "true")
         .live("store_replies")
         .about("Whether replies between clients are stored besides being passed on."),
