@@ -49,7 +49,6 @@ impl Node {
             queue_data,
             max_queue_index: max.to_wire(),
             min_queue_index: min.to_wire(),
-            ..ConsumeQueueUnits::default()
         };
         Ok(Reply::body(to_json(&body, Style::Fastjson)))
     }
