@@ -170,9 +170,9 @@ fn disk(subject: &str, broker: &BrokerFacts, figures: &Figures, findings: &mut F
          HOURS; or enlarge the disk of storePathRootDir",
         broker.address
     );
-    if used >= DISK_FULL {
+    if used > DISK_FULL {
         let limit = DISK_FULL * 100.0;
-        let what = format!("its disk is {percent:.0} % full: messages are refused from {limit:.0} % on");
+        let what = format!("its disk is {percent:.0} % full: messages are refused above {limit:.0} %");
         findings.error(subject, what, remedy);
     } else if percent >= deletes_percent {
         let what = format!("its disk is {percent:.0} % full: from {deletes_percent:.0} % on, old messages go early");

@@ -168,6 +168,7 @@ fn a_disk_is_judged_by_the_brokers_own_limit() {
         "fileReservedTime",
     );
     check(&with_disk("0.8", None)[0], Severity::Warning, "broker b/0", "80 % full", "-b 10.0.0.1:10911");
+    check(&with_disk("0.9", None)[0], Severity::Warning, "broker b/0", "90 % full: from 75 % on", "enlarge");
     check(&with_disk("0.95", None)[0], Severity::Error, "broker b/0", "messages are refused", "enlarge");
 }
 
