@@ -15,6 +15,7 @@ mod name_servers;
 mod offsets;
 mod producer;
 pub mod route;
+mod spans;
 mod topics;
 mod track;
 mod unique;

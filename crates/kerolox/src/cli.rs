@@ -32,6 +32,8 @@ enum RoleCommand {
     Namesrv(NodeArgs),
     /// Run a broker (mqbroker)
     Broker(BrokerArgs),
+    /// Run the web console of a cluster, Kerolox's or RocketMQ's
+    Console(NodeArgs),
     /// Run an administration command (mqadmin)
     #[command(disable_help_flag = true)]
     Admin {
@@ -141,6 +143,7 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
         RoleCommand::Standalone(args) => standalone(args),
         RoleCommand::Namesrv(args) => namesrv(&args),
         RoleCommand::Broker(args) => broker(&args),
+        RoleCommand::Console(args) => console(&args),
         RoleCommand::Admin { args } => admin::run(args),
         RoleCommand::Shutdown { role, timeout } => serve::shutdown::run(role.as_deref(), Duration::from_secs(timeout)),
         RoleCommand::Docs { .. } => print(&docs::page()),
@@ -170,6 +173,22 @@ fn namesrv(args: &NodeArgs) -> ExitCode {
     logging::start("info");
     args.tell_strays();
     serve::namesrv(&given)
+}
+
+fn console(args: &NodeArgs) -> ExitCode {
+    let mut given = args.given(Role::Console);
+    if let Some(addresses) = &args.namesrv_addr {
+        given.flags.push(("namesrvAddr".to_owned(), addresses.clone(), "-n".to_owned()));
+    }
+    if args.print_all {
+        return match roles::console(&given) {
+            Ok(ready) => print(&ready.settings.all_as_properties()),
+            Err(problems) => serve::tell("console", &problems.into()),
+        };
+    }
+    logging::start("warn");
+    args.tell_strays();
+    serve::console(&given)
 }
 
 fn broker(args: &BrokerArgs) -> ExitCode {

@@ -18,6 +18,8 @@ pub(crate) enum Class {
     Namesrv,
     /// System properties that begin with `tls.`.
     Tls,
+    /// The web console, which RocketMQ has as a program of its own.
+    Console,
 }
 
 impl Class {
@@ -30,6 +32,7 @@ impl Class {
             Self::Client => "NettyClientConfig",
             Self::Namesrv => "NamesrvConfig",
             Self::Tls => "TLS system properties",
+            Self::Console => "Console",
         }
     }
 }

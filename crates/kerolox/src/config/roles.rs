@@ -6,7 +6,9 @@ use super::host::Host;
 use super::load::{Given, Problems, load};
 use super::paths;
 use super::settings::Settings;
-use super::table::{BrokerKeys, ClientKeys, NamesrvKeys, Role, ServerKeys, StoreKeys, TlsKeys};
+use super::table::{
+    BrokerKeys, ClientKeys, ConsoleKeys, NamesrvKeys, Role, ServerKeys, StoreKeys, TlsKeys, WatchedKeys,
+};
 use super::values::Values;
 
 /// Settings of a broker.
@@ -17,6 +19,10 @@ pub(crate) struct BrokerSettings {
     pub(crate) server: ServerKeys,
     pub(crate) client: ClientKeys,
     pub(crate) tls: TlsKeys,
+    /// Used by a standalone node alone.
+    pub(crate) console: ConsoleKeys,
+    /// Whether the console's port was said rather than left at its default.
+    pub(crate) console_port_is_set: bool,
     /// Whether `brokerIP1` was said rather than found.
     pub(crate) address_is_set: bool,
 }
@@ -26,6 +32,15 @@ pub(crate) struct BrokerSettings {
 pub(crate) struct NamesrvSettings {
     pub(crate) namesrv: NamesrvKeys,
     pub(crate) server: ServerKeys,
+    pub(crate) tls: TlsKeys,
+}
+
+/// Settings of a console.
+#[derive(Clone, Debug)]
+pub(crate) struct ConsoleSettings {
+    pub(crate) console: ConsoleKeys,
+    pub(crate) watched: WatchedKeys,
+    pub(crate) client: ClientKeys,
     pub(crate) tls: TlsKeys,
 }
 
@@ -52,6 +67,8 @@ pub(crate) fn broker(given: &Given) -> Result<Ready<BrokerSettings>, Problems> {
         server: ServerKeys::read(&loaded.values),
         client: ClientKeys::read(&loaded.values),
         tls: TlsKeys::read(&loaded.values),
+        console: ConsoleKeys::read(&loaded.values),
+        console_port_is_set: loaded.values.is_set("consolePort"),
         address_is_set: loaded.values.is_set("brokerIP1"),
     };
     let (mut warnings, mut problems) = (loaded.warnings, Vec::new());
@@ -75,6 +92,27 @@ pub(crate) fn namesrv(given: &Given) -> Result<Ready<NamesrvSettings>, Problems>
         tls: TlsKeys::read(&loaded.values),
     };
     let settings = Arc::new(Settings::new(Role::Namesrv, loaded.values, given.file.clone()));
+    Ok(Ready { typed, settings, warnings: loaded.warnings })
+}
+
+/// Reads a console's settings.
+///
+/// # Errors
+/// All problems found.
+pub(crate) fn console(given: &Given) -> Result<Ready<ConsoleSettings>, Problems> {
+    let loaded = load(given)?;
+    let typed = ConsoleSettings {
+        console: ConsoleKeys::read(&loaded.values),
+        watched: WatchedKeys::read(&loaded.values),
+        client: ClientKeys::read(&loaded.values),
+        tls: TlsKeys::read(&loaded.values),
+    };
+    if typed.watched.namesrv_addr.is_empty() {
+        let why =
+            "namesrvAddr is not set: give -n host:port, or set NAMESRV_ADDR, so that the console finds the cluster";
+        return Err(Problems(vec![why.to_owned()]));
+    }
+    let settings = Arc::new(Settings::new(Role::Console, loaded.values, given.file.clone()));
     Ok(Ready { typed, settings, warnings: loaded.warnings })
 }
 

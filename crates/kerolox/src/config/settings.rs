@@ -59,6 +59,14 @@ impl Settings {
         self.lines(|_| true)
     }
 
+    /// The same of all keys, for a role that 4.7.1 does not have.
+    pub(crate) fn all_as_properties(&self) -> String {
+        let values = self.values.read();
+        let mut keys: Vec<&Key> = self.role.keys().collect();
+        keys.sort_by_key(|key| key.name);
+        keys.into_iter().map(|key| line(key, &values)).collect()
+    }
+
     /// The same of the keys that matter most.
     pub(crate) fn important_properties(&self) -> String {
         self.lines(|key| key.important)
@@ -69,11 +77,7 @@ impl Settings {
         let shown = |key: &Key| wanted(key) && (!key.later || values.is_set(key.name));
         let mut keys: Vec<&Key> = self.role.keys().filter(|key| shown(key)).collect();
         keys.sort_by_key(|key| key.name);
-        let text = |key: &Key| {
-            let value = values.text(key.name);
-            properties::line(key.name, if key.is_secret() && !value.is_empty() { MASK } else { value })
-        };
-        keys.into_iter().map(|key| text(key) + "\n").collect()
+        keys.into_iter().map(|key| line(key, &values)).collect()
     }
 
     /// Applies `key=value` lines, all or none, and keeps them in the settings file. Returns what changed.
@@ -144,6 +148,11 @@ impl Settings {
             format!("the settings file {} cannot be written: {error}; nothing was changed", file.display())
         })
     }
+}
+
+fn line(key: &Key, values: &Values) -> String {
+    let value = values.text(key.name);
+    properties::line(key.name, if key.is_secret() && !value.is_empty() { MASK } else { value }) + "\n"
 }
 
 impl std::fmt::Debug for Settings {

@@ -2,6 +2,7 @@
 
 mod address_server;
 mod broker;
+mod console;
 mod namesrv;
 mod reach;
 mod run_files;
@@ -21,6 +22,7 @@ use crate::config::load::Problems;
 use run_files::RunFile;
 
 pub(crate) use broker::run as broker;
+pub(crate) use console::run as console;
 pub(crate) use namesrv::run as namesrv;
 pub(crate) use standalone::{Standalone, run as standalone};
 

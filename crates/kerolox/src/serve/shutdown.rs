@@ -18,12 +18,12 @@ const NOTHING_RUNS: u8 = 255;
 /// Asks all processes of this user that run as `role` to end, and waits for it.
 pub(crate) fn run(role: Option<&str>, wait: Duration) -> ExitCode {
     let mut out = std::io::stdout();
-    let Some(role @ ("broker" | "namesrv" | "standalone")) = role else {
+    let Some(role @ ("broker" | "namesrv" | "standalone" | "console")) = role else {
         // The spelling of RocketMQ's script.
-        let _ = writeln!(out, "Useage: mqshutdown broker | namesrv | standalone");
+        let _ = writeln!(out, "Useage: mqshutdown broker | namesrv | standalone | console");
         return ExitCode::SUCCESS;
     };
-    let name = if role == "standalone" { role.to_owned() } else { format!("mq{role}") };
+    let name = if matches!(role, "standalone" | "console") { role.to_owned() } else { format!("mq{role}") };
     let nodes: Vec<(u32, OwnedFd)> =
         run_files::running(role).into_iter().filter_map(|pid| Some((pid, open(pid, role)?))).collect();
     if nodes.is_empty() {
@@ -61,7 +61,7 @@ pub(crate) fn run(role: Option<&str>, wait: Duration) -> ExitCode {
 /// A name server and a broker in one process are ended together.
 fn hint(role: &str, out: &mut impl Write) {
     let both = run_files::running("standalone");
-    if role != "standalone" && !both.is_empty() {
+    if matches!(role, "broker" | "namesrv") && !both.is_empty() {
         let _ = writeln!(out, "Name server and broker run in one process: mqshutdown standalone ends both.");
     }
 }

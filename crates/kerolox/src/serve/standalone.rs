@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::reach::from_here;
-use super::{Ending, Refused, broker, leave_word, namesrv, on_runtime, say, warn};
+use super::{Ending, Refused, broker, console, leave_word, namesrv, on_runtime, say, warn};
 use crate::config::load::Given;
 use crate::config::roles;
 use crate::config::table::Role;
@@ -52,11 +52,18 @@ pub(crate) fn run(how: &Standalone) -> ExitCode {
         let ready = roles::broker(&how.broker(&data, file, at.to_string()))?;
         warn(&ready.warnings);
         let running = ending.unless_asked(broker::start(&ready)).await?;
+        let console = console::beside(&ready.typed, at).await?;
         running.boast();
         say(next_steps(at, &data, &program()));
+        if let Some(console) = &console {
+            say(console::invitation(console));
+        }
         ending.asked().await;
         ending
             .during(async {
+                if let Some(console) = console {
+                    console.shutdown().await;
+                }
                 running.shutdown().await;
                 name_server.shutdown().await;
             })
@@ -84,6 +91,7 @@ impl Standalone {
             ("listenPort", self.port.to_string()),
             ("bindAddress", self.listen.clone()),
             ("brokerName", "broker-a".to_owned()),
+            ("consoleDataDir", text(&data.join("console"))),
             ("storePathRootDir", text(&data.join("store"))),
             ("storePathCommitLog", text(&data.join("store/commitlog"))),
         ];

@@ -1,6 +1,7 @@
 //! The one table of configuration keys. Parser, printed lists, run-time changes and the reference page read it.
 
 mod broker;
+mod console;
 mod guards;
 mod ignored;
 mod later;
@@ -10,6 +11,7 @@ mod net;
 mod store;
 
 pub(crate) use broker::BrokerKeys;
+pub(crate) use console::{ConsoleKeys, WatchedKeys};
 pub(crate) use namesrv::NamesrvKeys;
 pub(crate) use net::{ClientKeys, ServerKeys, TlsKeys};
 pub(crate) use store::StoreKeys;
@@ -26,24 +28,20 @@ pub(crate) enum Role {
     Broker,
     /// Knows the brokers.
     Namesrv,
+    /// Shows them to browsers.
+    Console,
 }
 
 impl Role {
-    /// Both.
-    pub(crate) const ALL: [Self; 2] = [Self::Broker, Self::Namesrv];
+    /// All.
+    pub(crate) const ALL: [Self; 3] = [Self::Broker, Self::Namesrv, Self::Console];
 
     /// As sentences call it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Broker => "broker",
             Self::Namesrv => "name server",
-        }
-    }
-
-    const fn other(self) -> Self {
-        match self {
-            Self::Broker => Self::Namesrv,
-            Self::Namesrv => Self::Broker,
+            Self::Console => "console",
         }
     }
 
@@ -62,6 +60,7 @@ impl Role {
                 net::TLS_KEYS,
                 ignored::NET_IGNORED,
                 ignored::CLIENT_IGNORED,
+                console::CONSOLE_KEYS,
             ],
             Self::Namesrv => vec![
                 namesrv::NAMESRV_KEYS,
@@ -71,6 +70,14 @@ impl Role {
                 net::SERVER_KEYS,
                 net::TLS_KEYS,
                 ignored::NET_IGNORED,
+            ],
+            Self::Console => vec![
+                console::CONSOLE_KEYS,
+                console::WATCHED_KEYS,
+                guards::NET_GUARDS,
+                net::CLIENT_KEYS,
+                net::TLS_KEYS,
+                ignored::CLIENT_IGNORED,
             ],
         };
         tables.into_iter().flatten()
@@ -95,7 +102,7 @@ impl Role {
 pub(crate) enum Stranger {
     /// A key of RocketMQ 5.x only.
     Later(Class),
-    /// A key of the other role.
+    /// A key of another role.
     Of(Role),
     /// Unknown, with the known name that looks most like it.
     Unknown(Option<&'static str>),
@@ -106,8 +113,8 @@ pub(crate) fn stranger(role: Role, name: &str) -> Stranger {
     if let Some((class, _)) = LATER.iter().find(|(_, names)| names.contains(&name)) {
         return Stranger::Later(*class);
     }
-    if role.other().key(name).is_some() {
-        return Stranger::Of(role.other());
+    if let Some(other) = Role::ALL.into_iter().find(|other| *other != role && other.key(name).is_some()) {
+        return Stranger::Of(other);
     }
     let near = role.keys().map(|key| (distance(key.name, name), key.name)).min();
     Stranger::Unknown(near.filter(|(steps, _)| *steps <= 2).map(|(_, near)| near))

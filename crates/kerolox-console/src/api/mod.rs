@@ -1,0 +1,67 @@
+//! What pages ask, one file a subject.
+
+mod audit;
+mod brokers;
+pub(crate) mod cluster;
+mod dead_letters;
+mod groups;
+mod login;
+mod messages;
+mod overview;
+mod topics;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post, put};
+
+use crate::door::Shared;
+
+/// Largest body of a request that carries a message: 4 MiB of it, which as text in JSON may double.
+const MESSAGE_REQUEST_SIZE_MAX: usize = 9 * 1024 * 1024;
+
+/// Changing calls that read-only accounts may make too: they concern themselves alone.
+pub(crate) const FOR_ALL: &[&str] = &["/api/logout", "/api/password"];
+
+/// Calls of who is not logged in.
+pub(crate) fn outside() -> Router<Shared> {
+    Router::new().route("/api/login", post(login::login))
+}
+
+/// Calls of who is logged in.
+pub(crate) fn inside() -> Router<Shared> {
+    Router::new()
+        .route("/api/session", get(login::session))
+        .route("/api/logout", post(login::logout))
+        .route("/api/password", post(login::password))
+        .route("/api/accounts", get(login::accounts))
+        .route("/api/accounts/{name}", put(login::put_account).delete(login::delete_account))
+        .route("/api/audit", get(audit::list))
+        .route("/api/live", get(overview::live))
+        .route("/api/brokers", get(brokers::list))
+        .route("/api/brokers/{name}/{id}", get(brokers::one))
+        .route("/api/brokers/{name}/{id}/config", put(brokers::change))
+        .route("/api/topics", get(topics::list))
+        .route("/api/topics/{topic}", get(topics::one).put(topics::put).delete(topics::remove))
+        .route("/api/groups", get(groups::list))
+        .route("/api/groups/{group}", get(groups::one).put(groups::put).delete(groups::remove))
+        .route("/api/groups/{group}/owners", get(groups::owners))
+        .route("/api/groups/{group}/client", get(groups::client))
+        .route("/api/groups/{group}/reset", post(groups::reset))
+        .route("/api/producers", get(groups::producers))
+        .route("/api/messages", get(messages::by_time))
+        .route("/api/messages/by-key", get(messages::by_key))
+        .route("/api/messages/by-id", get(messages::by_id))
+        .route("/api/messages/body", get(messages::body))
+        .route("/api/messages/track", get(messages::track))
+        .route("/api/messages/resend", post(messages::resend))
+        .route("/api/dead-letters", get(dead_letters::groups))
+        .route("/api/dead-letters/{group}/replay", post(dead_letters::replay))
+        .route("/api/dead-letters/{group}/export", get(dead_letters::export))
+}
+
+/// Calls that carry a message.
+pub(crate) fn with_message() -> Router<Shared> {
+    Router::new()
+        .route("/api/topics/{topic}/send", post(topics::send))
+        .layer(DefaultBodyLimit::max(MESSAGE_REQUEST_SIZE_MAX))
+}
