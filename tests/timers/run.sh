@@ -11,7 +11,8 @@ timers=${1:-1000000} sample=${2:-10000}
 NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
 dir=$(temp_dir timers)
 trap 'finish $? "$dir"' EXIT
-printf '%s\n' timerMaxDelaySec=31622400 fileReservedTime=72 > "$dir/extra.conf"
+# The levels of a full disk are those of an operator who knows that there is room for what is sent here.
+printf "%s\n" timerMaxDelaySec=31622400 fileReservedTime=72 diskSpaceWarningLevelRatio=98 diskSpaceCleanForciblyRatio=97 > "$dir/extra.conf"
 
 start_namesrv kerolox $NS "$dir/ns"
 table=()
