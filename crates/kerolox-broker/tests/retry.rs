@@ -208,3 +208,40 @@ async fn a_retry_sent_by_the_consumer_itself_becomes_a_dead_letter_in_the_end() 
     client.read("%RETRY%g", 0, 1, 1).await;
     node.stop().await;
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_neither_loses_nor_holds_up_a_delay_level() {
+    let mut setup = Setup::new();
+    setup.store.delay_levels = kerolox_store::DelayLevels::parse("1s 2h").unwrap();
+    let node = setup.start().await;
+    let client = node.client();
+    client.send(&message_with("orders", 0, &[("DELAY", "1")]), "back").await;
+    node.clock.set_by(-3_600_000);
+    client.read("orders", 0, 0, 1).await;
+    client.send(&message_with("orders", 0, &[("DELAY", "2")]), "forward").await;
+    until(async || (len(&client, "SCHEDULE_TOPIC_XXXX", 1).await == 1).then_some(())).await;
+    assert_eq!(len(&client, "orders", 0).await, 1);
+    node.clock.set_by(2 * 3_600_000);
+    assert_eq!(client.read("orders", 0, 1, 1).await.remove(0).body, "forward");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_amid_deliveries_repeats_none_of_them() {
+    let setup = Setup::new();
+    let mut node = setup.start().await;
+    for n in 0..600 {
+        node.client().send(&message_with("orders", 0, &[("DELAY", "1")]), n.to_string()).await;
+    }
+    node.clock.advance(std::time::Duration::from_secs(5));
+    for _ in 0..4 {
+        // At once: deliveries are likely under way.
+        node.stop().await;
+        node = setup.start().await;
+    }
+    let client = node.client();
+    until(async || (len(&client, "orders", 0).await >= 600).then_some(())).await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(len(&client, "orders", 0).await, 600);
+    node.stop().await;
+}

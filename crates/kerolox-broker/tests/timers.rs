@@ -99,7 +99,8 @@ async fn bad_times_are_refused_with_value_and_limit_and_nothing_is_stored() {
     refused(&answer, ResponseCode::MESSAGE_ILLEGAL, "one by one");
     let answer = client.ask::<call::SendMessage>(&message(WHEEL, 0), "m").await;
     refused(&answer, ResponseCode::NO_PERMISSION, "forbidden");
-    assert_eq!((len(&client, "orders").await, len(&client, WHEEL).await), (1, 0));
+    has(&client, "orders", 1).await;
+    assert_eq!(len(&client, WHEEL).await, 0);
     node.stop().await;
 }
 
@@ -247,5 +248,42 @@ async fn long_waits_are_stored_anew_so_that_old_files_can_go() {
     let only = client.read("orders", 0, 0, 1).await.remove(0);
     assert_eq!(only.body, "other");
     assert_eq!(len(&client, "orders").await, 1);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn deliveries_wait_for_room_on_the_disk() {
+    let (mut setup, disk) = Setup::simulated();
+    // How often the store looks whether there is room again.
+    setup.store.clean_interval = Duration::from_millis(100);
+    let node = setup.start().await;
+    let client = node.client();
+    let body = "x".repeat(60_000);
+    for n in 0..20 {
+        client.send(&timed("orders", &n.to_string(), &[("TIMER_DELAY_SEC", "60")]), body.clone()).await;
+    }
+    has(&client, WHEEL, 20).await;
+    disk.set_capacity(1 << 20);
+    node.clock.advance(HOUR);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(len(&client, "orders").await < 20);
+    disk.set_capacity(1 << 30);
+    has(&client, "orders", 20).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn damaged_files_of_timers_are_made_anew() {
+    let (setup, disk) = Setup::simulated();
+    let node = setup.start().await;
+    let client = node.client();
+    for n in 0..20 {
+        client.send(&timed("orders", &n.to_string(), &[("TIMER_DELAY_SEC", "60")]), "m").await;
+    }
+    node.stop().await;
+    disk.flip_bit(std::path::Path::new("/store/timer/state"), 30, 2);
+    let node = setup.start().await;
+    node.clock.advance(HOUR);
+    has(&node.client(), "orders", 20).await;
     node.stop().await;
 }

@@ -324,3 +324,19 @@ fn a_record_whose_properties_were_not_written_to_their_end_is_cut() {
     assert_eq!(store.end(), first.end);
     assert_eq!(bodies(&store, "T", 0), [vec![1; 200]]);
 }
+
+#[test]
+fn what_somebody_still_needs_is_kept_however_full_the_disk_is() {
+    let (disk, clock) = disk();
+    let store = open_with(&disk, StoreConfig { disk_force_clean_ratio: 1, ..config() }, &clock);
+    let sent: Vec<_> = (0..12).map(|n| send(&store, "T", 0, &[n; 1500]).unwrap().first).collect();
+    store.dispatch_now(None).unwrap();
+    store.flush_now().unwrap();
+    disk.set_capacity(1 << 16);
+    store.keep_from(sent[6]);
+    store.delete_expired_now().unwrap();
+    assert!(store.begin() > sent[0] && store.begin() <= sent[6], "{} of {sent:?}", store.begin());
+    store.keep_from(sent[11]);
+    store.delete_expired_now().unwrap();
+    assert!(store.begin() > sent[6]);
+}
