@@ -106,7 +106,7 @@ kill_server() {
 finish() {
   local status=$1 dir=$2 pid
   trap - EXIT
-  for pid in $(find "$dir" -maxdepth 3 -name pid); do kill_server "$(dirname "$pid")"; done
+  for pid in $(find "$dir" -maxdepth 4 -name pid); do kill_server "$(dirname "$pid")"; done
   if [ "$status" -eq 0 ] && [ -z "${KEEP:-}" ]; then rm -rf "$dir"; else echo "kept: $dir" >&2; fi
   exit "$status"
 }

@@ -4,10 +4,10 @@
 #   [SERVER=kerolox|reference] [TWICE=1] [SLOW_FACTOR=n] tests/kits/run.sh [KIT ...]
 #
 # KIT is `java:TAGS` (java:basic,order), `mqadmin` (the Java kit's command line cases with our bin/mqadmin in place of the
-# stock one), `go`, `node`, `python` or `rust`; default: what this release has to pass.
+# stock one), `go`, `node`, `python`, `rust`, or `acl` (Java against a broker with accounts); default: what this release has to pass.
 # NS_PORT and BROKER_PORT move the servers. The kits run from a writable copy; builds and packages are kept in KITS_CACHE (default ~/.cache/kerolox-kits).
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-kits=${*:-java:basic,order,retry,delay,query,filter,rpc,trace go node}
+kits=${*:-java:basic,order,retry,delay,query,filter,rpc,trace go node acl}
 cache=${KITS_CACHE:-$HOME/.cache/kerolox-kits}
 NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
 dir=$(temp_dir kits)
@@ -46,12 +46,28 @@ sharding_alone() {
   return 1
 }
 
+# Servers of its own, seven ports above the others: with accounts nobody else gets in.
+acl_kit() {
+  local at=$dir/acl ns=$((NS + 7)) broker=$((BROKER + 7)) conf=$SHARED/conformance/java/conf
+  mkdir -p "$at/br/conf"
+  # RocketMQ looks in its installation folder, Kerolox beside broker.conf first.
+  cp "$conf/plain_acl.yml" "$at/br/conf/plain_acl.yml"
+  [ "$SERVER" = reference ] || cp "$conf/plain_acl.yml" "$at/br/plain_acl.yml"
+  { cat "$dir/extra.conf"; echo; cat "$conf/broker.acl.conf"; } > "$at/extra.conf"
+  start_namesrv "$SERVER" $ns "$at/ns"
+  start_broker "$SERVER" $broker 127.0.0.1:$ns "$at/br" "$at/extra.conf"
+  ACL=1 NAMESRV_ADDR=127.0.0.1:$ns "$cache/kits/java/run.sh" acl
+  stop_server "$at/br"
+  stop_server "$at/ns"
+}
+
 passed=0 failed=0 skipped=0 report=()
 one() { # KIT
   local kit=$1 log t0=$SECONDS line
   log=$dir/${kit//[:,#]/-}.log
   say "kit $kit"
   case $kit in
+    acl) acl_kit 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
     java:*) "$cache/kits/java/run.sh" "${kit#java:}" 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
     mqadmin) MQADMIN=$ROOT/bin/mqadmin "$cache/kits/java/run.sh" cli 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
     *) if [ "$kit" = go ] && [ "$SERVER" = kerolox ]; then export ONLY=${ONLY:-$only_go}; else unset ONLY; fi

@@ -29,6 +29,8 @@ pub struct BrokerConfig {
     pub name_servers: Vec<String>,
     /// Folder of `topics.json` and its neighbours.
     pub config_dir: PathBuf,
+    /// File of accounts; none: everybody may do everything.
+    pub acl_file: Option<PathBuf>,
     /// Whether the broker deflates its registrations.
     pub compressed_register: bool,
     /// Time between two registrations.

@@ -8,6 +8,7 @@ use kerolox_wire::command::Request;
 use kerolox_wire::frame::Frame;
 use kerolox_wire::reply::{Reply, ReplyTo};
 
+use crate::acl::Edit;
 use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::send::SendGroup;
@@ -29,6 +30,13 @@ impl Service for Serving {
                     continue;
                 }
             };
+            if let Some(acl) = &node.acl
+                && let Err(refusal) = acl.check(peer, &request, frame, &node.store)
+            {
+                node.refused("access", peer, &refusal);
+                Reply::from(refusal).encode(ReplyTo::from(frame), out);
+                continue;
+            }
             match request {
                 Request::SendMessage(header) | Request::SendMessageV2(header) | Request::SendBatch(header) => {
                     node.plan_send(peer, frame, &header, &mut sends, out);
@@ -101,14 +109,14 @@ fn serve_one(node: &Arc<Node>, peer: &Arc<Peer>, frame: &Frame, request: Request
         Request::UpdateBrokerConfig(_) => node.update_broker_config(peer, frame),
         Request::CleanExpiredQueues(_) => node.clean_expired_queues(),
         Request::CleanUnusedTopics(_) => node.clean_unused_topics(),
-        Request::EndTransaction(_)
-        | Request::ResumeCheckHalf(_)
-        | Request::UpdateAccessConfig(_)
-        | Request::DeleteAccessConfig(_)
-        | Request::GetAclVersion(_)
-        | Request::UpdateGlobalWhiteAddrs(_)
-        | Request::GetAclConfig(_)
-        | Request::RegisterFilterServer(_) => Err(Refusal::not_supported(frame.code)),
+        Request::UpdateAccessConfig(header) => node.change_accounts(peer, &Edit::Put(Box::new(header))),
+        Request::DeleteAccessConfig(header) => node.change_accounts(peer, &Edit::Delete(header.access_key)),
+        Request::UpdateGlobalWhiteAddrs(header) => node.change_accounts(peer, &Edit::White(header.global_white_addrs)),
+        Request::GetAclVersion(_) => node.accounts_version(),
+        Request::GetAclConfig(_) => node.show_accounts(),
+        Request::EndTransaction(_) | Request::ResumeCheckHalf(_) | Request::RegisterFilterServer(_) => {
+            Err(Refusal::not_supported(frame.code))
+        }
         Request::CheckTransactionState(_)
         | Request::NotifyConsumerIdsChanged(_)
         | Request::ResetClientOffset(_)

@@ -3,6 +3,7 @@
 //! A message comes in through [`kerolox_net`], is matched in `dispatch`, checked in `send` and stored; `pull` reads it
 //! back, or `hold` waits for it.
 
+mod acl;
 mod admin;
 mod announce;
 mod changes;
@@ -30,6 +31,7 @@ mod timer;
 mod topic;
 mod upkeep;
 
+pub use acl::tool_account;
 pub use config::{BrokerConfig, Live, LiveSettings};
 pub use start::{Handle, StartError, start};
 pub use timer::PendingTimer;

@@ -14,6 +14,7 @@ use kerolox_wire::names::{GroupName, QueueId, QueueOffset};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::acl::Acl;
 use crate::config::BrokerConfig;
 use crate::filter::Filters;
 use crate::group::{Group, Groups};
@@ -31,6 +32,8 @@ pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Who may do what; none where everybody may do everything.
+    pub(crate) acl: Option<Acl>,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) offsets: Offsets,
@@ -71,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) acl: Option<Acl>,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) offsets: Offsets,
@@ -93,6 +97,7 @@ impl Node {
             store: parts.store,
             disk: parts.disk,
             clock: parts.clock,
+            acl: parts.acl,
             topics: parts.topics,
             groups: parts.groups,
             offsets: parts.offsets,

@@ -13,6 +13,7 @@ use kerolox_wire::clock::Clock;
 use kerolox_wire::names::{QueueId, TopicName, topics};
 use tokio::task::JoinSet;
 
+use crate::acl::Acl;
 use crate::config::BrokerConfig;
 use crate::delay::DelayProgress;
 use crate::dispatch::Serving;
@@ -37,6 +38,14 @@ pub enum StartError {
     /// A table of the configuration folder cannot be read.
     #[error("{file} cannot be read: {why}; move it away to start without it")]
     Table {
+        /// Its path.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Access control is on and its file cannot be used.
+    #[error("aclEnable is true, but {file} cannot be used: {why}")]
+    Accounts {
         /// Its path.
         file: String,
         /// What is wrong.
@@ -123,6 +132,11 @@ fn make_node(
         .unwrap_or_default();
     let timers = open_timers(&store, &disk, &config.config_dir)?;
     let now_ms = clock.wall_ms();
+    let acl = config.acl_file.as_deref().map(|file| {
+        Acl::open(file, Arc::clone(&disk), now_ms)
+            .map_err(|why| StartError::Accounts { file: file.display().to_string(), why })
+    });
+    let acl = acl.transpose()?;
     let stats = Stats::new(&config.cluster, now_ms, clock.elapsed(), config.utc_offset_ms);
     let store_host = SocketAddr::new(config.advertised, local.port());
     Ok(Node::new(Parts {
@@ -130,6 +144,7 @@ fn make_node(
         store,
         disk,
         clock,
+        acl,
         topics,
         groups,
         offsets,

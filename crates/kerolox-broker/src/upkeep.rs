@@ -13,6 +13,8 @@ use crate::stats::SAMPLE_INTERVAL;
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 /// Time between two writes of `consumerFilter.json`.
 const FILTER_SAVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Time between two looks at the file of accounts.
+const ACCOUNTS_INTERVAL: Duration = Duration::from_secs(1);
 /// Sleep while no pull is held.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -26,6 +28,9 @@ impl Node {
         tasks.spawn(Arc::clone(self).deliver_timed());
         tasks.spawn(Arc::clone(self).keep_timers());
         tasks.spawn(Arc::clone(self).every(EXPIRY_INTERVAL, Self::expire_clients));
+        if self.acl.is_some() {
+            tasks.spawn(Arc::clone(self).every(ACCOUNTS_INTERVAL, Self::reload_accounts));
+        }
         tasks.spawn(Arc::clone(self).every(self.config.flush_offsets, Self::save_offsets));
         tasks.spawn(Arc::clone(self).every(FILTER_SAVE_INTERVAL, Self::save_filters));
         tasks.spawn(Arc::clone(self).every(self.config.flush_delay_offsets, Self::save_delay_progress));

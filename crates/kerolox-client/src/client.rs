@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kerolox_net::Outbound;
+use kerolox_net::signature::Credentials;
 use kerolox_wire::clock::Clock;
 use kerolox_wire::command::{Call, Header};
 use kerolox_wire::fields::Fields;
@@ -25,6 +26,8 @@ pub const LONG_CALL_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
+    /// Signs every request, where a broker wants that.
+    credentials: Option<Arc<Credentials>>,
 }
 
 struct Shared {
@@ -63,7 +66,13 @@ impl Client {
     pub fn new(name_servers: Vec<String>, outbound: Outbound, clock: Arc<dyn Clock>, utc_offset: UtcOffset) -> Self {
         let unique_keys = UniqueKeys::new(name_servers.first().map(String::as_str), clock.wall_ms(), utc_offset);
         let shared = Shared { name_servers, chosen: AtomicUsize::new(0), outbound, clock, unique_keys };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), credentials: None }
+    }
+
+    /// The same client with an account: it signs every request, as brokers with access control ask for.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Credentials) -> Self {
+        Self { credentials: Some(Arc::new(credentials)), ..self }
     }
 
     /// The name servers, in the order given.
@@ -100,9 +109,12 @@ impl Client {
     pub(crate) async fn exchange_frame(
         &self,
         address: &str,
-        frame: Frame,
+        mut frame: Frame,
         timeout: Duration,
     ) -> Result<Frame, ClientError> {
+        if let Some(credentials) = &self.credentials {
+            credentials.sign(&mut frame);
+        }
         let answered = self.shared.outbound.call(address, frame, timeout).await;
         answered.map_err(|source| ClientError::Unanswered { address: address.to_owned(), source })
     }

@@ -3,6 +3,7 @@
 //! [`Client`] holds the name servers and the connections; its methods are grouped by what they are about: routes and
 //! clusters, topics, groups, offsets, messages, settings. Nothing here keeps state between calls but connections.
 
+mod accounts;
 pub mod allocate;
 mod brokers;
 mod client;
@@ -22,6 +23,7 @@ mod unique;
 
 pub use client::{Answer, CALL_TIMEOUT, Client, LONG_CALL_TIMEOUT, split_addresses};
 pub use error::ClientError;
+pub use kerolox_net::signature::Credentials;
 pub use kerolox_wire::body::MessageQueue;
 pub use message::Message;
 pub use messages::{Pull, PullStatus, Pulled, TOOLS_GROUP};

@@ -12,6 +12,7 @@ mod outbound;
 mod outgoing;
 mod peer;
 mod peers;
+pub mod signature;
 mod tls;
 
 use std::sync::Arc;

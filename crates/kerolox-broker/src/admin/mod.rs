@@ -1,5 +1,6 @@
 //! Requests of operators and their tools.
 
+mod accounts;
 mod groups;
 mod lag;
 mod offsets;

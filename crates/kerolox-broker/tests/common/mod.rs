@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) clock: Arc<TestClock>,
     /// Whether messages may have a time of their own.
     pub(crate) timers: bool,
+    /// File of accounts.
+    pub(crate) accounts: Option<PathBuf>,
     /// Keeps the directory until the test ends.
     folder: Option<Arc<TempDir>>,
 }
@@ -85,7 +88,8 @@ impl Setup {
             delay_levels: DelayLevels::parse("1s 1s 1s 1s").unwrap(),
             ..store
         };
-        Self { store, live: Arc::default(), settings: Arc::default(), disk, clock, timers: true, folder }
+        let (live, settings) = Default::default();
+        Self { store, live, settings, disk, clock, timers: true, accounts: None, folder }
     }
 
     /// Starts a broker.
@@ -110,6 +114,7 @@ impl Setup {
             broker_id: 0,
             name_servers: Vec::new(),
             config_dir: self.store.root.join("config"),
+            acl_file: self.accounts.clone(),
             compressed_register: false,
             register_period: Duration::from_secs(30),
             register_timeout: Duration::from_secs(6),

@@ -102,6 +102,10 @@ impl Disk for RealDisk {
     fn write_file_atomic(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = with_suffix(path, ".tmp");
         let file = File::create(&temporary)?;
+        // A file that only its owner may read, as one with secrets, stays one.
+        if let Ok(old) = fs::metadata(path) {
+            file.set_permissions(old.permissions())?;
+        }
         file.write_all_at(bytes, 0)?;
         file.sync_all()?;
         if path.exists() {
@@ -395,6 +399,17 @@ mod tests {
         RealDisk.write_file_atomic(&path, b"three").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"three");
         assert_eq!(fs::read(dir.path().join("t.json.bak")).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_replaced_text_can_be_read_by_the_same_users() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.json");
+        RealDisk.write_file_atomic(&path, b"one").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        RealDisk.write_file_atomic(&path, b"two").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

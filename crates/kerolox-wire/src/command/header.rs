@@ -25,6 +25,14 @@ pub struct FieldSpec {
     pub kind: &'static str,
 }
 
+impl FieldSpec {
+    /// The text of the field among `fields`, whichever of its names it has there.
+    #[must_use]
+    pub fn value<'a>(&self, fields: &'a Fields) -> Option<&'a str> {
+        fields.find(self.name, if self.short.is_empty() { self.name } else { self.short })
+    }
+}
+
 /// A request or response header.
 pub trait Header: Sized {
     /// The fields in declaration order.

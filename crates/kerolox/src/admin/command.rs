@@ -7,7 +7,8 @@ use super::failure::Failure;
 use super::options::Given;
 use super::session::Session;
 use super::{
-    broker, cluster, connection, doctor, group, message, namesrv, print, progress, queue, send, stats, status, topic,
+    acl, broker, cluster, connection, doctor, group, message, namesrv, print, progress, queue, send, stats, status,
+    topic,
 };
 
 /// What running a command gives back.
@@ -129,6 +130,11 @@ pub(super) const COMMANDS: &[&Command] = &[
     &queue::QUERY_CQ,
     &send::SEND_MESSAGE,
     &print::CONSUME_MESSAGE,
+    &acl::UPDATE_ACL_CONFIG,
+    &acl::DELETE_ACCESS_CONFIG,
+    &acl::CLUSTER_ACL_CONFIG_VERSION,
+    &acl::UPDATE_GLOBAL_WHITE_ADDR,
+    &acl::GET_ACCESS_CONFIG,
     &namesrv::ADD_WRITE_PERM,
     &doctor::DOCTOR,
 ];

@@ -2,6 +2,7 @@
 //!
 //! Names, options, columns and success texts are those that scripts rely on. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod acl;
 mod broker;
 mod cluster;
 mod command;
@@ -88,6 +89,7 @@ fn run_command(command: &Command, args: &[String], out: Out) -> Result<(), Failu
         let why = "no name server: give -n host:port, or set NAMESRV_ADDR";
         return Err(Failure::Usage(why.to_owned()));
     }
+    let account = acl::account(std::env::var_os("ROCKETMQ_HOME").map(std::path::PathBuf::from))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -97,6 +99,7 @@ fn run_command(command: &Command, args: &[String], out: Out) -> Result<(), Failu
         let local = LocalTime::of_system();
         let utc_offset = Arc::new(move |wall_ms| local.offset_seconds(wall_ms));
         let client = Client::new(servers, Outbound::new(OutboundConfig::default()), clock.clone(), utc_offset);
+        let client = account.into_iter().fold(client, Client::with_credentials);
         let session = Session { client, out, clock };
         (command.run)(&session, &given).await
     })

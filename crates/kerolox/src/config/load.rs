@@ -306,11 +306,11 @@ mod tests {
 
     #[test]
     fn what_this_version_lacks_stops_the_start() {
-        for text in ["aclEnable=true", "brokerRole=SLAVE", "enableDLegerCommitLog=true", "authenticationEnabled=true"] {
+        for text in ["brokerRole=SLAVE", "enableDLegerCommitLog=true", "authenticationEnabled=true"] {
             let (loaded, _) = of_text(text);
             assert!(loaded.unwrap_err().to_string().contains("(this version"), "{text}");
         }
-        assert!(of_text("aclEnable=FALSE").0.is_ok());
+        assert!(of_text("aclEnable=TRUE").0.is_ok());
     }
 
     #[test]

@@ -7,6 +7,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Name of the file of accounts.
+const ACCOUNTS: &str = "plain_acl.yml";
+
 /// Which folder is the log's.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CommitLog {
@@ -44,6 +47,19 @@ pub(crate) fn commit_log(home: &Path, root: &Path, commit_log: &Path) -> CommitL
         )),
         dir: below_root,
     }
+}
+
+/// Chooses the file of accounts. `set` is empty or as RocketMQ has it: a path in its installation folder, with a slash
+/// in front. `config` is the configuration file.
+pub(crate) fn accounts(home: Option<&Path>, set: &Path, config: Option<&Path>) -> PathBuf {
+    if !set.as_os_str().is_empty() {
+        let below = home.map(|home| home.join(set.strip_prefix("/").unwrap_or(set)));
+        return below.filter(|file| file.exists()).unwrap_or_else(|| set.to_owned());
+    }
+    let beside = config.map(|file| file.with_file_name(ACCOUNTS));
+    let below = home.map(|home| home.join("conf").join(ACCOUNTS));
+    let first = beside.clone().filter(|file| file.exists());
+    first.or(below).or(beside).unwrap_or_else(|| Path::new("conf").join(ACCOUNTS))
 }
 
 /// Whether a broker worked with this root before.
@@ -93,6 +109,25 @@ mod tests {
         assert!(found.warning.unwrap().contains("Set storePathCommitLog"));
         segment(&root.join("commitlog"));
         assert_eq!(commit_log(&home, &root, Path::new("")), CommitLog { dir: root.join("commitlog"), warning: None });
+    }
+
+    #[test]
+    fn accounts_lie_beside_the_configuration_or_in_the_installation() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, config) = (dir.path().join("home"), dir.path().join("etc/broker.conf"));
+        let (none, beside) = (Path::new(""), dir.path().join("etc/plain_acl.yml"));
+        let of_home = home.join("conf/plain_acl.yml");
+        assert_eq!(accounts(None, none, None), Path::new("conf/plain_acl.yml"));
+        assert_eq!(accounts(None, none, Some(&config)), beside);
+        assert_eq!(accounts(Some(&home), none, Some(&config)), of_home);
+        fs::create_dir_all(dir.path().join("etc")).unwrap();
+        fs::write(&beside, "").unwrap();
+        assert_eq!(accounts(Some(&home), none, Some(&config)), beside);
+        let set = Path::new("/conf/mine.yml");
+        assert_eq!(accounts(Some(&home), set, Some(&config)), set);
+        fs::create_dir_all(home.join("conf")).unwrap();
+        fs::write(home.join("conf/mine.yml"), "").unwrap();
+        assert_eq!(accounts(Some(&home), set, Some(&config)), home.join("conf/mine.yml"));
     }
 
     #[test]

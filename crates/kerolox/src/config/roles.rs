@@ -1,5 +1,6 @@
 //! Typed settings of each role, complete and in keeping with one another.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::host::Host;
@@ -25,6 +26,8 @@ pub(crate) struct BrokerSettings {
     pub(crate) console_port_is_set: bool,
     /// Whether `brokerIP1` was said rather than found.
     pub(crate) address_is_set: bool,
+    /// File of accounts, where they are checked.
+    pub(crate) accounts: Option<PathBuf>,
 }
 
 /// Settings of a name server.
@@ -70,7 +73,12 @@ pub(crate) fn broker(given: &Given) -> Result<Ready<BrokerSettings>, Problems> {
         console: ConsoleKeys::read(&loaded.values),
         console_port_is_set: loaded.values.is_set("consolePort"),
         address_is_set: loaded.values.is_set("brokerIP1"),
+        accounts: None,
     };
+    if typed.broker.acl_enable {
+        let home = Some(loaded.values.text("rocketmqHome")).filter(|home| !home.is_empty()).map(Path::new);
+        typed.accounts = Some(paths::accounts(home, &typed.broker.acl_file, given.file.as_deref()));
+    }
     let (mut warnings, mut problems) = (loaded.warnings, Vec::new());
     agree(&mut typed, &mut loaded.values, &given.host, &mut warnings, &mut problems);
     if !problems.is_empty() {

@@ -177,6 +177,7 @@ fn broker_config(
         broker_id: broker.broker_id,
         name_servers,
         config_dir: store.store_path_root_dir.join("config"),
+        acl_file: ready.typed.accounts.clone(),
         compressed_register: broker.compressed_register,
         register_period: broker.register_name_server_period,
         register_timeout: broker.register_broker_timeout_mills,

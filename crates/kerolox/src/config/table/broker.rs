@@ -1,9 +1,10 @@
 //! Keys of `BrokerConfig` that do what they say.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::key::{Class, key, keys};
-use crate::config::rule::{ADDRESSES, DOMAIN, IP, NAME, PATH_PART, Rule};
+use crate::config::rule::{ADDRESSES, DOMAIN, IP, NAME, PATH, PATH_PART, Rule};
 
 keys! {
     /// What a broker is and how it treats its clients.
@@ -59,6 +60,11 @@ keys! {
     compressed_register: bool = key("compressedRegister", Rule::Switch, "false");
     /// Region that clients are told.
     region_id: String = key("regionId", Rule::Text, "DefaultRegion");
+    /// Whether requests are checked against accounts of the 4.x kind.
+    acl_enable: bool = key("aclEnable", Rule::Switch, "false").important();
+    /// File of these accounts: in the folder `rocketmqHome` as in RocketMQ, or anywhere.
+    acl_file: PathBuf = key("rocketmq.acl.plain.file", PATH, "")
+        .of("`plain_acl.yml` beside the configuration file, else `conf/plain_acl.yml` in `rocketmqHome`", |_| String::new());
     /// How long a lock of an orderly consumer on a queue lasts without renewal.
     queue_lock_lifetime: Duration =
         key("rocketmq.broker.rebalance.lockMaxLiveTime", Rule::Number(1_000, 3_600_000), "60000")

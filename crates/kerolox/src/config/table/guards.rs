@@ -13,15 +13,12 @@ const fn home(class: Class) -> Key {
         .class(class)
         .property("rocketmq.home.dir")
         .env("ROCKETMQ_HOME")
-        .about("Installation folder of RocketMQ; not needed, and nothing is read from it.")
+        .about("Installation folder of RocketMQ; not needed. `conf/plain_acl.yml` is looked for in it.")
 }
 
 /// Guards of a broker.
 pub(crate) static BROKER_GUARDS: &[Key] = &[
     home(Class::Broker),
-    key("aclEnable", Rule::Only(&["false"], OPEN), "false")
-        .important()
-        .about("Whether requests are checked against accounts of the 4.x kind."),
     key("authenticationEnabled", Rule::Only(&["false"], OPEN), "false")
         .later()
         .about("Whether callers must prove who they are, the 5.x way."),

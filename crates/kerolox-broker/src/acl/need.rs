@@ -1,0 +1,245 @@
+//! What a request needs: the one place that says so for every command.
+//!
+//! Names come from the typed header (fields of the types `TopicName` and `GroupName`), or, where a request has its
+//! names in the body, from there.
+
+use std::borrow::Cow;
+
+use kerolox_store::Store;
+use kerolox_wire::body::{CheckClientConfig, HeartbeatData, LockRequest, from_json};
+use kerolox_wire::command::send::SendBack;
+use kerolox_wire::command::{COMMANDS, FieldSpec, Header, Request};
+use kerolox_wire::frame::Frame;
+use kerolox_wire::names::{LogOffset, RETRY_PREFIX};
+use kerolox_wire::record::{BodyCheck, Record};
+use smallvec::SmallVec;
+
+use crate::refusal::Refusal;
+
+/// What is done with a topic or group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Publish,
+    Subscribe,
+    /// Looking at it, for which either permission will do.
+    Either,
+}
+
+/// A topic or group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Resource<'a> {
+    Topic(Cow<'a, str>),
+    Group(Cow<'a, str>),
+}
+
+/// Everything that a request needs, besides a valid signature.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Need<'a> {
+    /// An administrator.
+    pub(crate) admin: bool,
+    /// Permissions.
+    pub(crate) resources: SmallVec<[(Resource<'a>, Access); 2]>,
+}
+
+impl<'a> Need<'a> {
+    /// What `request`, decoded from `frame`, needs.
+    ///
+    /// # Errors
+    /// When the body that holds the names cannot be read.
+    pub(crate) fn of(request: &Request, frame: &'a Frame, store: &Store) -> Result<Self, Refusal> {
+        let mut need = Self::default();
+        match kind(request) {
+            Kind::Admin => need.admin = true,
+            Kind::Account => {}
+            Kind::Named(access) => need.named(specs(frame), frame, access),
+            Kind::Heartbeat => need.heartbeat(&body(frame, "heartbeat")?),
+            Kind::Locks => {
+                let asked: LockRequest = body(frame, "lock request")?;
+                need.group(Cow::Owned(asked.consumer_group), Access::Subscribe);
+                for queue in asked.mq_set {
+                    need.topic(Cow::Owned(queue.topic), Access::Subscribe);
+                }
+            }
+            Kind::Check => {
+                let asked: CheckClientConfig = body(frame, "subscription")?;
+                need.group(Cow::Owned(asked.group), Access::Subscribe);
+                need.topic(Cow::Owned(asked.subscription_data.topic), Access::Subscribe);
+            }
+            Kind::SendBack => {
+                need.named(SendBack::FIELDS, frame, Access::Subscribe);
+                if let Some(topic) = frame.fields.get("originTopic").filter(|topic| !topic.is_empty()) {
+                    need.topic(Cow::Borrowed(topic), Access::Publish);
+                }
+                need.stored(frame, store, Access::Either);
+            }
+            Kind::View => need.stored(frame, store, Access::Subscribe),
+            Kind::Goodbye => {
+                if let Some(group) = frame.fields.get("consumerGroup").filter(|group| !group.is_empty()) {
+                    need.group(Cow::Borrowed(group), Access::Subscribe);
+                }
+            }
+        }
+        Ok(need)
+    }
+
+    fn named(&mut self, specs: &[FieldSpec], frame: &'a Frame, access: Access) {
+        for spec in specs {
+            let Some(name) = spec.value(&frame.fields).filter(|name| !name.is_empty()) else { continue };
+            match spec.kind {
+                "TopicName" => self.topic(Cow::Borrowed(name), access),
+                "GroupName" => self.group(Cow::Borrowed(name), Access::Subscribe),
+                _ => {}
+            }
+        }
+    }
+
+    fn heartbeat(&mut self, data: &HeartbeatData) {
+        for consumer in &data.consumer_data_set {
+            self.group(Cow::Owned(consumer.group_name.clone()), Access::Subscribe);
+            for subscription in &consumer.subscription_data_set {
+                self.topic(Cow::Owned(subscription.topic.clone()), Access::Subscribe);
+            }
+        }
+    }
+
+    /// The topic of the message at the log offset that the request names, which is its sender's choice.
+    fn stored(&mut self, frame: &Frame, store: &Store, access: Access) {
+        let offset =
+            frame.fields.get("offset").and_then(|text| text.trim().parse().ok()).and_then(LogOffset::from_wire);
+        let Some(bytes) = offset.and_then(|offset| store.record_named(offset).ok()) else { return };
+        if let Ok(record) = Record::parse(&bytes, BodyCheck::Skip) {
+            self.topic(Cow::Owned(record.topic().to_owned()), access);
+        }
+    }
+
+    fn topic(&mut self, name: Cow<'a, str>, access: Access) {
+        // Whoever may use a group may use its retry topic, so that one is the group's.
+        match name.strip_prefix(RETRY_PREFIX) {
+            Some(group) => {
+                let group = group.to_owned();
+                self.group(Cow::Owned(group), access);
+            }
+            None => self.resources.push((Resource::Topic(name), access)),
+        }
+    }
+
+    fn group(&mut self, name: Cow<'a, str>, access: Access) {
+        self.resources.push((Resource::Group(name), access));
+    }
+}
+
+fn body<T: serde::de::DeserializeOwned>(frame: &Frame, what: &str) -> Result<T, Refusal> {
+    from_json(&frame.body).map_err(|error| Refusal::bad_body(what, error))
+}
+
+/// The header fields of the frame's command.
+fn specs(frame: &Frame) -> &'static [FieldSpec] {
+    COMMANDS.iter().find(|command| command.code.0 == frame.code).map_or(&[], |command| command.request)
+}
+
+enum Kind {
+    /// An administrator.
+    Admin,
+    /// Any account.
+    Account,
+    /// The topics of its header in this way, and the groups of its header for subscribing.
+    Named(Access),
+    Heartbeat,
+    Locks,
+    Check,
+    SendBack,
+    View,
+    Goodbye,
+}
+
+/// 17, 25, 200, 207 and 215 are what 4.7.1 asks an administrator for; here it is everything that changes the broker's
+/// state beyond a client's own, reaches into clients, or reads settings, accounts or whole tables.
+fn kind(request: &Request) -> Kind {
+    match request {
+        Request::SendMessage(_)
+        | Request::SendMessageV2(_)
+        | Request::SendBatch(_)
+        | Request::SendReply(_)
+        | Request::SendReplyV2(_) => Kind::Named(Access::Publish),
+        Request::PullMessage(_)
+        | Request::QueryMessage(_)
+        | Request::QueryConsumerOffset(_)
+        | Request::UpdateConsumerOffset(_)
+        | Request::GetConsumerList(_) => Kind::Named(Access::Subscribe),
+        Request::SearchOffset(_)
+        | Request::GetMaxOffset(_)
+        | Request::GetMinOffset(_)
+        | Request::GetEarliestStoreTime(_)
+        | Request::GetTopicStats(_)
+        | Request::GetConsumerConnections(_)
+        | Request::GetConsumeStats(_)
+        | Request::QueryConsumersOfTopic(_)
+        | Request::QueryConsumeTimeSpan(_)
+        | Request::QueryCorrectionOffset(_) => Kind::Named(Access::Either),
+        Request::Heartbeat(_) => Kind::Heartbeat,
+        Request::LockBatch(_) | Request::UnlockBatch(_) => Kind::Locks,
+        Request::CheckClientConfig(_) => Kind::Check,
+        Request::SendBack(_) => Kind::SendBack,
+        Request::ViewMessage(_) => Kind::View,
+        Request::UnregisterClient(_) => Kind::Goodbye,
+        // Its half message is the producer's own; the name of the topic is in there.
+        Request::EndTransaction(_)
+        | Request::GetProducerConnections(_)
+        | Request::GetBrokerConsumeStats(_)
+        | Request::GetAllTopics(_)
+        | Request::GetSystemTopics(_)
+        | Request::ViewStats(_) => Kind::Account,
+        Request::CreateTopic(_)
+        | Request::DeleteTopic(_)
+        | Request::CreateGroup(_)
+        | Request::DeleteGroup(_)
+        | Request::UpdateBrokerConfig(_)
+        | Request::GetBrokerConfig(_)
+        | Request::GetRuntimeInfo(_)
+        | Request::GetAllConsumerOffsets(_)
+        | Request::GetAllDelayOffsets(_)
+        | Request::GetAllGroups(_)
+        | Request::UpdateAccessConfig(_)
+        | Request::DeleteAccessConfig(_)
+        | Request::GetAclVersion(_)
+        | Request::UpdateGlobalWhiteAddrs(_)
+        | Request::GetAclConfig(_)
+        | Request::ResetOffset(_)
+        | Request::GetConsumerStatus(_)
+        | Request::GetConsumerRunningInfo(_)
+        | Request::ConsumeDirectly(_)
+        | Request::CloneGroupOffset(_)
+        | Request::CleanExpiredQueues(_)
+        | Request::CleanUnusedTopics(_)
+        | Request::QueryConsumeQueue(_)
+        | Request::ResumeCheckHalf(_)
+        | Request::RegisterFilterServer(_) => Kind::Admin,
+        // Not a broker's: refused anyway.
+        Request::CheckTransactionState(_)
+        | Request::NotifyConsumerIdsChanged(_)
+        | Request::ResetClientOffset(_)
+        | Request::GetClientStatus(_)
+        | Request::PushReply(_)
+        | Request::PutKv(_)
+        | Request::GetKv(_)
+        | Request::DeleteKv(_)
+        | Request::RegisterBroker(_)
+        | Request::UnregisterBroker(_)
+        | Request::GetRoute(_)
+        | Request::GetClusterInfo(_)
+        | Request::WipeWritePerm(_)
+        | Request::GetAllTopicNames(_)
+        | Request::DeleteTopicRoutes(_)
+        | Request::GetKvList(_)
+        | Request::GetTopicsByCluster(_)
+        | Request::GetSystemTopicsFromNameServer(_)
+        | Request::GetUnitTopics(_)
+        | Request::GetUnitSubTopics(_)
+        | Request::GetUnitSubNonUnitTopics(_)
+        | Request::UpdateNamesrvConfig(_)
+        | Request::GetNamesrvConfig(_)
+        | Request::QueryDataVersion(_)
+        | Request::AddWritePerm(_)
+        | Request::Other(_) => Kind::Account,
+    }
+}
