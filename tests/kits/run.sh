@@ -4,10 +4,11 @@
 #   [SERVER=kerolox|reference] [TWICE=1] [SLOW_FACTOR=n] tests/kits/run.sh [KIT ...]
 #
 # KIT is `java:TAGS` (java:basic,order), `mqadmin` (the Java kit's command line cases with our bin/mqadmin in place of the
-# stock one), `go`, `node`, `python`, `rust`, or `acl` (Java against a broker with accounts); default: what this release has to pass.
-# NS_PORT and BROKER_PORT move the servers. The kits run from a writable copy; builds and packages are kept in KITS_CACHE (default ~/.cache/kerolox-kits).
+# stock one), `go`, `node`, `python`, `rust`, or `acl` (Java against a broker with accounts); default: what this release has
+# to pass. NS_PORT and BROKER_PORT move the servers. The kits run from a writable copy; builds and packages are kept in
+# KITS_CACHE (default ~/.cache/kerolox-kits).
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-kits=${*:-java:basic,order,retry,delay,query,filter,rpc,trace go node acl}
+kits=${*:-java:basic,order,retry,delay,query,filter,rpc,trace,admin mqadmin go node acl}
 cache=${KITS_CACHE:-$HOME/.cache/kerolox-kits}
 NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
 dir=$(temp_dir kits)
