@@ -9,7 +9,7 @@ export const ZH = {
   'Create topic': '新建主题', 'Cut; save the body to see all of it.': '内容已截断；保存消息体可查看全部。', 'Dark colours': '深色', 'Dead letters': '死信',
   'Delay level': '延时级别', Delete: '删除', 'Delete {what}': '删除 {what}', 'Deleted.': '已删除。', Details: '详情', Disk: '磁盘', 'Disk used': '磁盘使用率',
   Edit: '编辑', 'Edit {what}': '编辑 {what}', 'Empty: now': '留空表示现在', 'Empty: the first of the group': '留空表示组内第一个', End: '最大位点',
-  Export: '导出', Expression: '表达式', 'Find a setting': '查找配置项', 'Find by': '查询方式', 'Find in what is shown': '在已显示的内容中查找', First: '最小位点',
+  Export: '导出', Expression: '表达式', Findings: '诊断', Remedy: '处理办法', error: '错误', warning: '警告', note: '提示', 'Find a setting': '查找配置项', 'Find by': '查询方式', 'Find in what is shown': '在已显示的内容中查找', First: '最小位点',
   From: '从', 'Give a time.': '请填写时间。', 'Go on at': '重置到', Group: '消费组', Groups: '消费组', 'Groups of the system too': '包含系统消费组',
   'Groups that lag most, messages': '堆积最多的消费组（条）', Held: '缓存', Hex: '十六进制', Id: 'ID', 'In, messages/s': '写入（条/秒）', 'In/s': '写入/秒',
   'Keep the order while brokers are away': 'Broker 离线时保持顺序', Key: '键', Keys: 'Keys', Kind: '类型', Lag: '堆积', 'Lag, messages': '堆积（条）',

@@ -195,7 +195,7 @@ mod tests {
             ("'it''s' ''", &[Text("it''s"), Text("")]),
             ("'a''b", &[Text("a"), Wrong('\'')]),
             ("<>= <= >=", &[S(Sign::NotEqual), S(Sign::Equal), S(Sign::LessOrEqual), S(Sign::GreaterOrEqual)]),
-            ("NoTe nOt $_9", &[Name("NoTe"), S(Sign::Not), Name("$_9")]),
+            ("NoTe noT $_9", &[Name("NoTe"), S(Sign::Not), Name("$_9")]),
             ("a.b", &[Name("a"), Wrong('.')]),
             ("ä", &[Wrong('ä')]),
             (" \t\u{c}", &[]),

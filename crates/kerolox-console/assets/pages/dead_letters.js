@@ -40,7 +40,7 @@ export function deadLettersOf({ root, params, admin, signal }) {
     const all = h('input', { type: 'checkbox', 'aria-label': t('Choose all that are shown'), 'data-key': 'all', checked: shown.length > 0 && shown.every((m) => chosen.has(m.offsetId)), onchange: (event) => { shown.forEach((m) => (event.target.checked ? chosen.add(m.offsetId) : chosen.delete(m.offsetId))); draw(); } });
     const pick = { label: all, cell: (m) => h('input', { type: 'checkbox', 'aria-label': t('Choose {what}', { what: m.id }), 'data-key': `pick:${m.offsetId}`, checked: chosen.has(m.offsetId), onchange: (event) => { if (event.target.checked) chosen.add(m.offsetId); else chosen.delete(m.offsetId); draw(); } }) };
     fill(list, table(t('Dead letters'), [...(admin ? [pick] : []), ...COLUMNS()], shown, t('No dead letters.')),
-      cursor ? button(t('Older messages'), () => load(cursor), { 'data-key': 'older' }) : null);
+      cursor ? button(t('Older messages'), () => load(cursor), { 'data-key': 'older', class: 'older' }) : null);
   }
   async function load(from) {
     try {

@@ -36,7 +36,7 @@ export function messages({ root, query: given, go, signal }) {
     const all = [...rows, ...data.items];
     fill(found, h('p', { class: 'quiet', role: 'status' }, t('{n} shown, at most {left} in all', { n: count(all.length), left: count(rows.length + data.left) })),
       table(t('Messages'), COLUMNS(), all, t('No message was stored in that time.')),
-      data.cursor ? button(t('Older messages'), () => page({ ...asked, cursor: data.cursor }, all).catch((error) => note(error.message, true)), { 'data-key': 'older' }) : null);
+      data.cursor ? button(t('Older messages'), () => page({ ...asked, cursor: data.cursor }, all).catch((error) => note(error.message, true)), { 'data-key': 'older', class: 'older' }) : null);
   };
   const search = async (event) => {
     event?.preventDefault();

@@ -6,14 +6,26 @@ import { t } from '../words.js';
 
 const LOOKS_MAX = 720;
 
-export function overview({ root, onLeave }) {
+const severity = (word) => ({ error: t('error'), warning: t('warning'), note: t('note') })[word] ?? word;
+
+export function overview({ root, onLeave, signal }) {
   const trouble = h('p', { class: 'trouble', role: 'alert' });
   const place = h('div');
-  fill(root, heading(t('Overview')), trouble, place);
+  const found = h('div');
+  fill(root, heading(t('Overview')), trouble, found, place);
   fill(place, h('p', { class: 'empty' }, t('Looking…')));
   let looks = [];
   let source = null;
   let timer = 0;
+  let asked = 0;
+  // Judging asks every node, so it is done once a minute.
+  const judge = async () => {
+    if (Date.now() - asked < 60000) return;
+    asked = Date.now();
+    const told = await get('/api/findings', signal).catch(() => ({ items: [] }));
+    fill(found, told.items.length ? h('section', { class: 'card findings' }, h('h2', {}, t('Findings')), h('ul', { class: 'plain' }, told.items.map((one) => h('li', {},
+      tag(severity(one.severity), one.severity === 'error' ? 'bad' : one.severity === 'warning' ? 'warn' : ''), ' ', h('strong', {}, one.subject), ` ${one.what}`, h('div', { class: 'quiet' }, `${t('Remedy')}: ${one.remedy}`))))) : null);
+  };
 
   const open = () => {
     source = new EventSource('/api/live');
@@ -23,6 +35,7 @@ export function overview({ root, onLeave }) {
       if (looks.length > LOOKS_MAX) looks.shift();
       fill(trouble);
       draw(looks, place);
+      judge();
     });
     source.onerror = () => {
       source.close();

@@ -37,6 +37,7 @@ pub(crate) fn inside() -> Router<Shared> {
         .route("/api/accounts/{name}", put(login::put_account).delete(login::delete_account))
         .route("/api/audit", get(audit::list))
         .route("/api/live", get(overview::live))
+        .route("/api/findings", get(overview::findings))
         .route("/api/brokers", get(brokers::list))
         .route("/api/brokers/{name}/{id}", get(brokers::one))
         .route("/api/brokers/{name}/{id}/config", put(brokers::change))

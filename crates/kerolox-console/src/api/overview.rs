@@ -4,11 +4,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::{Extension, Json};
 use futures_util::{Stream, stream};
+use kerolox_client::findings::{Scope, judge};
+use serde_json::{Value, json};
 
 use crate::door::Shared;
 use crate::error::{Answer, Failure};
@@ -17,6 +19,13 @@ use crate::live::Look;
 
 /// Without news a stream says so, so that either side learns that the other has gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// What is wrong with the cluster and what mends it, by the rules of `mqadmin doctor`. The topics are left out: there may
+/// be thousands, and each costs a question.
+pub(crate) async fn findings(State(door): State<Shared>) -> Json<Value> {
+    let facts = door.client.gather(Scope { topics: false, host: false }).await;
+    Json(json!({ "items": judge(&facts) }))
+}
 
 /// First `history` with what is remembered, then a `look` each time one is taken, until the session ends.
 pub(crate) async fn live(
