@@ -3,10 +3,10 @@
 #
 #   [SERVER=kerolox|reference] [TWICE=1] [SLOW_FACTOR=n] tests/kits/run.sh [KIT ...]
 #
-# KIT is `java:TAGS` (java:basic,order), `mqadmin` (the Java kit's command line cases with our bin/mqadmin in place of the
-# stock one), `go`, `node`, `python`, `rust`, or `acl` (Java against a broker with accounts); default: what this release has
-# to pass. NS_PORT and BROKER_PORT move the servers. The kits run from a writable copy; builds and packages are kept in
-# KITS_CACHE (default ~/.cache/kerolox-kits).
+# KIT is `java:TAGS` (java:basic,order), `java:TAGS@VERSION` with another client than 4.7.1 (java:basic,order@5.4.0), `mqadmin`
+# (the Java kit's command line cases with our bin/mqadmin in place of the stock one), `go`, `node`, `python`, `rust`, or `acl`
+# (Java against a broker with accounts); default: what this release has to pass. NS_PORT and BROKER_PORT move the servers.
+# The kits run from a writable copy; builds and packages are kept in KITS_CACHE (default ~/.cache/kerolox-kits).
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 kits=${*:-java:basic,order,retry,delay,query,filter,rpc,trace,admin mqadmin go node acl}
 cache=${KITS_CACHE:-$HOME/.cache/kerolox-kits}
@@ -64,12 +64,14 @@ acl_kit() {
 
 passed=0 failed=0 skipped=0 report=()
 one() { # KIT
-  local kit=$1 log t0=$SECONDS line
+  local kit=$1 log t0=$SECONDS line tags version
   log=$dir/${kit//[:,#]/-}.log
   say "kit $kit"
   case $kit in
     acl) acl_kit 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
-    java:*) "$cache/kits/java/run.sh" "${kit#java:}" 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
+    java:*)
+      IFS=@ read -r tags version <<<"${kit#java:}"
+      "$cache/kits/java/run.sh" "$tags" ${version:+"$version"} 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
     mqadmin) MQADMIN=$ROOT/bin/mqadmin "$cache/kits/java/run.sh" cli 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
     *) if [ "$kit" = go ] && [ "$SERVER" = kerolox ]; then export ONLY=${ONLY:-$only_go}; else unset ONLY; fi
       CONF_CACHE=${CONF_CACHE:-$HOME/.cache/kerolox-conformance} "$cache/kits/run.sh" "$kit" remoting 2>&1 | tee "$log" | grep -vE ' ok \(' || true ;;

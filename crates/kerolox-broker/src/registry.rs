@@ -2,6 +2,7 @@
 //!
 //! Changes go through one short lock. Pulls read what a group subscribes to from a map without locks.
 
+mod agreement;
 mod group;
 mod join;
 mod subscription;
@@ -171,6 +172,21 @@ struct State<C> {
     connections: HashMap<u64, Memberships>,
     /// The connection of each producing client, to push replies to.
     producer_clients: HashMap<Arc<str>, C>,
+    /// Consumer groups whose members do not subscribe to the same, and how the latest of them differs.
+    disagreeing: BTreeMap<GroupName, String>,
+    /// How often that was found.
+    disagreements: u64,
+}
+
+/// Consumer groups whose members do not subscribe to the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Disagreements {
+    /// How many such groups are connected.
+    pub(crate) groups: usize,
+    /// How often a member was found to differ, since the start.
+    pub(crate) found: u64,
+    /// Some of the groups, and how the latest member differs from the others.
+    pub(crate) some: Vec<(GroupName, String)>,
 }
 
 impl<C: Channel> Default for Clients<C> {
@@ -188,6 +204,8 @@ impl<C: Channel> Clients<C> {
             producers: HashMap::new(),
             connections: HashMap::new(),
             producer_clients: HashMap::new(),
+            disagreeing: BTreeMap::new(),
+            disagreements: 0,
         };
         Self { state: Mutex::new(state), online: papaya::HashMap::new() }
     }
@@ -201,7 +219,8 @@ impl<C: Channel> Clients<C> {
             heard.refused.push(ClientError::ClientIdTooLong { len, limit: CLIENT_ID_MAX });
             return heard;
         }
-        let member = Member { channel: from.clone(), client_id: data.client_id.as_str().into(), software, seen: now };
+        let member =
+            Member { channel: from.clone(), client_id: data.client_id.as_str().into(), software, seen: now, wants: 0 };
         let mut state = self.state.lock();
         for consumer in &data.consumer_data_set {
             match self.join_consumer(&mut state, &member, consumer) {
@@ -272,6 +291,14 @@ impl<C: Channel> Clients<C> {
         let mut names: Vec<_> = subscribed.map(|(name, _)| name.clone()).collect();
         names.sort();
         names
+    }
+
+    /// Consumer groups whose members do not subscribe to the same; at most `most` of them by name.
+    #[must_use]
+    pub(crate) fn disagreements(&self, most: usize) -> Disagreements {
+        let state = self.state.lock();
+        let some = state.disagreeing.iter().take(most).map(|(group, how)| (group.clone(), how.clone())).collect();
+        Disagreements { groups: state.disagreeing.len(), found: state.disagreements, some }
     }
 
     /// The client ids of a consumer group, sorted, each once.

@@ -16,6 +16,9 @@ use kerolox_wire::reply::Reply;
 use crate::node::Node;
 use crate::refusal::Refusal;
 
+/// Most groups whose members differ that are told by name.
+const DISAGREEMENTS_TOLD_MAX: usize = 100;
+
 impl Node {
     /// Figures of the running broker under the names that Java's tools read.
     pub(crate) fn runtime_info(&self) -> Reply {
@@ -49,6 +52,12 @@ impl Node {
         put("consumeQueueDiskRatio", ratio.to_string());
         put("commitLogDirCapacity", format!("Total : {}, Free : {}.", bytes_text(usage.total), bytes_text(usage.free)));
         put("timerPending", self.timer.timers.len().to_string());
+        let disagreements = self.clients.disagreements(DISAGREEMENTS_TOLD_MAX);
+        put("subscriptionMismatchGroups", disagreements.groups.to_string());
+        put("subscriptionMismatchFound", disagreements.found.to_string());
+        for (group, how) in disagreements.some {
+            put(&format!("subscriptionMismatch_{group}"), how);
+        }
         let schedule = TopicName::known(topics::SCHEDULE);
         for (level, next) in self.delay_offsets.lock().table() {
             let queue = QueueId::from_wire(level - 1).unwrap_or_default();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use kerolox_wire::body::{ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel, SubscriptionData};
 use kerolox_wire::names::{GroupName, NameError, TopicName};
 
+use super::agreement::Agreement;
 use super::{Channel, Software, Subscription};
 
 /// A connected consumer group, as its latest heartbeat told.
@@ -66,6 +67,8 @@ pub(super) struct Member<C> {
     pub(super) software: Software,
     /// When its last heartbeat for the group came.
     pub(super) seen: Duration,
+    /// What it subscribes to, as a number to compare; 0 for producers.
+    pub(super) wants: u64,
 }
 
 /// Members of a consumer group by connection, and what it subscribes to.
@@ -73,6 +76,7 @@ pub(super) struct Member<C> {
 pub(super) struct ConsumerGroup<C> {
     pub(super) members: BTreeMap<u64, Member<C>>,
     pub(super) online: Arc<OnlineGroup>,
+    pub(super) agreement: Agreement,
 }
 
 impl<C: Channel> ConsumerGroup<C> {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use kerolox_wire::body::{ConsumerData, ProducerData};
 use kerolox_wire::names::GroupName;
 
+use super::agreement::{Agreement, difference, wanted_by};
 use super::group::{ConsumerGroup, Member};
 use super::{
     CLIENTS_PER_GROUP_MAX, Channel, ClientError, Clients, GROUPS_ONLINE_MAX, GROUPS_PER_CONNECTION_MAX, GroupChange,
-    OnlineGroup, SUBSCRIPTIONS_PER_GROUP_MAX, State,
+    SUBSCRIPTIONS_PER_GROUP_MAX, State,
 };
 
 impl<C: Channel> Clients<C> {
@@ -35,17 +36,27 @@ impl<C: Channel> Clients<C> {
         }
         let before = known.map_or_else(Arc::default, |group| Arc::clone(&group.online));
         let after = before.after(data)?;
-
+        let member = Member { wants: wanted_by(data), ..member.clone() };
+        // Compared with the group as it was, before this member's wishes become the group's.
+        let was = Arc::clone(&before);
         let topics_changed = after.as_ref().is_some_and(|(_, topics_changed)| *topics_changed);
         let online = after.map_or(before, |(online, _)| Arc::new(online));
-        let empty = || ConsumerGroup { members: BTreeMap::new(), online: Arc::new(OnlineGroup::default()) };
+        let empty =
+            || ConsumerGroup { members: BTreeMap::new(), online: Arc::default(), agreement: Agreement::default() };
         let group = state.consumers.entry(name.clone()).or_insert_with(empty);
-        group.members.insert(conn, member.clone());
+        let wanted = group.members.insert(conn, member.clone()).map(|before| before.wants);
+        let differs = group.agreement.wants(wanted, member.wants);
+        let agrees = group.agreement.is_full();
         if group.members.len() == 1 || !Arc::ptr_eq(&group.online, &online) {
             group.online = Arc::clone(&online);
             self.online.pin().insert(name.clone(), online);
         }
         let tell = if new_member || topics_changed { group.channels() } else { Vec::new() };
+        if differs {
+            state.differs(&name, &member, difference(&was, data));
+        } else if agrees {
+            state.agrees(name.as_str());
+        }
         if new_member {
             tracing::info!(group = %name, client = ?member.client_id, from = %member.channel.remote(), "consumer joined");
             state.connections.entry(conn).or_default().consumers.insert(name.clone());
@@ -57,10 +68,15 @@ impl<C: Channel> Clients<C> {
         let group = state.consumers.get_mut(name)?;
         let gone = group.members.remove(&conn)?;
         tracing::info!(group = name, client = ?gone.client_id, from = %gone.channel.remote(), "consumer left");
+        group.agreement.forget(gone.wants);
+        let agrees = group.agreement.is_full();
         let tell = group.channels();
         if tell.is_empty() {
             state.consumers.remove(name);
             self.online.pin().remove(name);
+        }
+        if agrees {
+            state.agrees(name);
         }
         let of_connection = state.connections.get_mut(&conn)?;
         let group = of_connection.consumers.take(name)?;
@@ -81,6 +97,23 @@ impl<C: Channel> Clients<C> {
 }
 
 impl<C: Channel> State<C> {
+    /// A member was found that does not subscribe as the others do. Logged at this change and not at each heartbeat.
+    fn differs(&mut self, group: &GroupName, member: &Member<C>, how: String) {
+        tracing::warn!(
+            %group, client = ?member.client_id, from = %member.channel.remote(),
+            "members of the group do not subscribe to the same, so some of their messages are lost to them: this one {how}"
+        );
+        self.disagreements += 1;
+        self.disagreeing.insert(group.clone(), format!("client {} {how}", member.client_id));
+    }
+
+    /// All members of the group subscribe to the same, or there are none.
+    fn agrees(&mut self, group: &str) {
+        if self.disagreeing.remove(group).is_some() {
+            tracing::info!(group, "members of the group subscribe to the same again");
+        }
+    }
+
     /// One producer group of a heartbeat.
     pub(super) fn join_producer(&mut self, member: &Member<C>, data: &ProducerData) -> Result<(), ClientError> {
         let name = GroupName::parse(&data.group_name)?;

@@ -276,3 +276,34 @@ fn a_client_id_has_a_bounded_length() {
     assert!(matches!(heard.refused[..], [ClientError::ClientIdTooLong { .. }]));
     assert!(clients.producer_connection("p").is_err());
 }
+
+#[test]
+fn members_that_subscribe_to_something_else_are_found_once_per_change() {
+    let clients = Clients::new();
+    let found = || {
+        let now = clients.disagreements(10);
+        (now.groups, now.found)
+    };
+    consume(&clients, 1, &[("t", "a || b", 1), ("u", "*", 1)], at(0));
+    consume(&clients, 2, &[("u", "", 7), ("t", "b||a", 9)], at(0));
+    assert_eq!(found(), (0, 0), "order, blanks and versions do not count");
+    consume(&clients, 2, &[("t", "c", 10)], at(1));
+    assert_eq!(found(), (1, 1));
+    let some = clients.disagreements(10).some;
+    let expected =
+        "client c2 subscribes to topic t by \"c\" and not by \"b||a\", topic u not at all, which the others do";
+    assert_eq!((some[0].0.as_str(), some[0].1.as_str()), ("g", expected));
+    consume(&clients, 2, &[("t", "c", 10)], at(2));
+    consume(&clients, 1, &[("t", "a || b", 1), ("u", "*", 1)], at(2));
+    assert_eq!(found(), (1, 1), "the same heartbeats again are no news");
+    consume(&clients, 3, &[("t", "c", 10), ("v", "*", 1)], at(3));
+    assert_eq!(found(), (1, 2));
+    assert_eq!(clients.disagreements(0).some, []);
+    clients.disconnected(1);
+    assert_eq!(found(), (1, 2));
+    clients.disconnected(3);
+    assert_eq!(found(), (0, 2), "who is left agrees");
+    clients.disconnected(2);
+    consume(&clients, 4, &[("w", "*", 1)], at(4));
+    assert_eq!(found(), (0, 2), "a group that was empty begins anew");
+}
