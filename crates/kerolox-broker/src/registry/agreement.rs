@@ -26,7 +26,9 @@ impl Agreement {
         if before == Some(now) {
             return false;
         }
-        before.map(|before| self.forget(before));
+        if let Some(before) = before {
+            self.forget(before);
+        }
         *self.members.entry(now).or_default() += 1;
         !self.is_full()
     }

@@ -53,7 +53,7 @@ impl<C: Channel> Clients<C> {
         }
         let tell = if new_member || topics_changed { group.channels() } else { Vec::new() };
         if differs {
-            state.differs(&name, &member, difference(&was, data));
+            state.differs(&name, &member, &difference(&was, data));
         } else if agrees {
             state.agrees(name.as_str());
         }
@@ -98,7 +98,7 @@ impl<C: Channel> Clients<C> {
 
 impl<C: Channel> State<C> {
     /// A member was found that does not subscribe as the others do. Logged at this change and not at each heartbeat.
-    fn differs(&mut self, group: &GroupName, member: &Member<C>, how: String) {
+    fn differs(&mut self, group: &GroupName, member: &Member<C>, how: &str) {
         tracing::warn!(
             %group, client = ?member.client_id, from = %member.channel.remote(),
             "members of the group do not subscribe to the same, so some of their messages are lost to them: this one {how}"
