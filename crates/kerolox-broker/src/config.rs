@@ -149,6 +149,12 @@ live! {
     trace_on: AtomicBool bool = true;
     /// Whether half messages are refused.
     reject_transactions: AtomicBool bool = false;
+    /// Age in milliseconds before which nobody is asked for the outcome of a half message.
+    transaction_timeout_ms: AtomicI64 i64 = 6000;
+    /// Questions after which a half message is given up.
+    transaction_check_max: AtomicI32 i32 = 15;
+    /// Milliseconds between two rounds of questions.
+    transaction_check_interval_ms: AtomicI64 i64 = 60_000;
     /// Milliseconds since 1970 before which sends are refused.
     accept_sends_from: AtomicI64 i64 = 0;
     /// Whether replies between clients are stored besides being passed on.

@@ -65,6 +65,7 @@ fn serve_one(node: &Arc<Node>, peer: &Arc<Peer>, frame: &Frame, request: Request
         Request::SendReply(header) | Request::SendReplyV2(header) => {
             return node.send_reply(peer, frame, header, out);
         }
+        Request::EndTransaction(header) => return node.end_transaction(peer, frame, &header, out),
         Request::CreateTopic(header) => return node.create_topic(peer, to, header, out),
         Request::GetConsumerRunningInfo(header) => return node.relay_running_info(peer, to, &header, out),
         Request::ConsumeDirectly(header) => return node.relay_consume_directly(peer, to, header, out),
@@ -109,14 +110,13 @@ fn serve_one(node: &Arc<Node>, peer: &Arc<Peer>, frame: &Frame, request: Request
         Request::UpdateBrokerConfig(_) => node.update_broker_config(peer, frame),
         Request::CleanExpiredQueues(_) => node.clean_expired_queues(),
         Request::CleanUnusedTopics(_) => node.clean_unused_topics(),
+        Request::ResumeCheckHalf(header) => node.resume_check_half(&header),
         Request::UpdateAccessConfig(header) => node.change_accounts(peer, &Edit::Put(Box::new(header))),
         Request::DeleteAccessConfig(header) => node.change_accounts(peer, &Edit::Delete(header.access_key)),
         Request::UpdateGlobalWhiteAddrs(header) => node.change_accounts(peer, &Edit::White(header.global_white_addrs)),
         Request::GetAclVersion(_) => node.accounts_version(),
         Request::GetAclConfig(_) => node.show_accounts(),
-        Request::EndTransaction(_) | Request::ResumeCheckHalf(_) | Request::RegisterFilterServer(_) => {
-            Err(Refusal::not_supported(frame.code))
-        }
+        Request::RegisterFilterServer(_) => Err(Refusal::not_supported(frame.code)),
         Request::CheckTransactionState(_)
         | Request::NotifyConsumerIdsChanged(_)
         | Request::ResetClientOffset(_)

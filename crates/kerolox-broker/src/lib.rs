@@ -29,6 +29,7 @@ mod start;
 mod stats;
 mod timer;
 mod topic;
+mod transaction;
 mod upkeep;
 
 pub use acl::tool_account;

@@ -25,6 +25,7 @@ use crate::refusal::Refusal;
 use crate::registry::Clients;
 use crate::stats::Stats;
 use crate::topic::{Perm, Topics};
+use crate::transaction::Transactions;
 
 /// The state of one broker and what it needs of the outside.
 pub(crate) struct Node {
@@ -63,6 +64,7 @@ pub(crate) struct Node {
     pub(crate) timer: crate::timer::TimerRoom,
     /// Held while delayed messages are delivered; true once no more may be.
     pub(crate) delivering: Mutex<bool>,
+    pub(crate) transactions: Transactions,
     /// KiB of replies that may still wait for their requesters.
     pub(crate) reply_room: Arc<tokio::sync::Semaphore>,
     random: AtomicU64,
@@ -117,6 +119,7 @@ impl Node {
             delay_offsets: Mutex::new(parts.delay_offsets),
             timer: crate::timer::TimerRoom::new(parts.timers),
             delivering: Mutex::new(false),
+            transactions: Transactions::default(),
             reply_room: crate::reply::room(),
             random,
         }

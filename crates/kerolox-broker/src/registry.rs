@@ -336,7 +336,6 @@ impl<C: Channel> Clients<C> {
 
     /// A connection of a producer group, each in turn; closed ones are passed over.
     #[must_use]
-    #[allow(dead_code, reason = "half messages are checked through it, once transactions are served")]
     pub(crate) fn next_producer(&self, group: &str) -> Option<C> {
         self.state.lock().producers.get_mut(group)?.next()
     }

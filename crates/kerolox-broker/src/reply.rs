@@ -72,7 +72,7 @@ impl Node {
     }
 
     fn take_reply(&self, peer: &Arc<Peer>, frame: &Frame, header: SendMessage) -> Result<OnItsWay, Refusal> {
-        let topic = self.topic_for_send(peer, &header, None, &SendGroup::new(self.store.batch()))?;
+        let topic = self.topic_for_send(peer, &header, &SendGroup::new(self.store.batch()))?;
         let queue_id = self.queue_for_send(&topic, &header, peer)?;
         let kib = u32::try_from(frame.body.len() / 1024 + 1).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.reply_room).try_acquire_many_owned(kib).map_err(|_| {

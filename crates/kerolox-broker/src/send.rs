@@ -10,7 +10,7 @@ use kerolox_store::{AppendBatch, AppendError, Appended, Durability};
 use kerolox_wire::command::send::{SendMessage, SendResult};
 use kerolox_wire::frame::Frame;
 use kerolox_wire::id::MessageId;
-use kerolox_wire::names::{GroupName, LogOffset, QueueId, RETRY_PREFIX, TopicName};
+use kerolox_wire::names::{GroupName, LogOffset, QueueId, RETRY_PREFIX, TopicName, topics};
 use kerolox_wire::properties;
 use kerolox_wire::record::{BatchItems, NewRecord};
 use kerolox_wire::reply::{Reply, ReplyTo};
@@ -21,6 +21,7 @@ use smallvec::SmallVec;
 use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::topic::{FilterType, Topic, TopicByProducer, Topics};
+use crate::transaction;
 
 /// Sends that one read brought, collected for a single append.
 pub(crate) struct SendGroup {
@@ -108,17 +109,26 @@ impl Node {
     fn try_plan(&self, peer: &Peer, frame: &Frame, header: &SendMessage, group: &mut SendGroup) -> Result<(), Refusal> {
         let text = header.properties.as_deref().unwrap_or_default();
         let [wait, transaction] = properties::find_each(text, [properties::WAIT, properties::TRAN_MSG]);
-        let topic = self.topic_for_send(peer, header, transaction, group)?;
+        let half = transaction::opens(transaction, header, text);
+        let topic = self.topic_for_send(peer, header, group)?;
         let queue_id = self.queue_for_send(&topic, header, peer)?;
         let wait = wait != Some("false");
         let to = ReplyTo::from(frame);
         let messages = if header.batch {
+            if half {
+                return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, "a batch cannot be part of a transaction"));
+            }
             self.plan_batch(
                 &Batch { topic: &topic, queue_id, header, body: &frame.body, born_host: peer.remote() },
                 group,
             )?
         } else {
             let target = self.target_of(&topic, queue_id, header, text)?;
+            let target = if half {
+                self.half_of(&target, &header.producer_group)?
+            } else {
+                self.delayed_if_asked(target, text)?
+            };
             let record = NewRecord {
                 topic: target.topic.as_str(),
                 queue_id: target.queue_id.get(),
@@ -136,7 +146,8 @@ impl Node {
             group.batch.push(&queue, &record)?;
             1
         };
-        group.count(topic, messages, frame.body.len() as u64);
+        let counted = if half { self.topics.get(topics::TRANS_HALF).unwrap_or(topic) } else { topic };
+        group.count(counted, messages, frame.body.len() as u64);
         group.pending.push(Pending { to, queue_id, wait });
         Ok(())
     }
@@ -145,7 +156,6 @@ impl Node {
         &self,
         peer: &Peer,
         header: &SendMessage,
-        transaction: Option<&str>,
         group: &SendGroup,
     ) -> Result<Arc<Topic>, Refusal> {
         let live = &self.config.live;
@@ -155,12 +165,6 @@ impl Node {
         }
         if Topics::forbidden_to_send(header.topic.as_str()) {
             return Err(Refusal::no_permission(format!("Sending message to topic[{}] is forbidden.", header.topic)));
-        }
-        if transaction.is_some_and(|v| v.eq_ignore_ascii_case("true")) {
-            return Err(Refusal::new(
-                ResponseCode::MESSAGE_ILLEGAL,
-                "transactional messages are not supported by this broker yet; the message was not stored",
-            ));
         }
         let topic = match group.last_topic(&header.topic).or_else(|| self.topics.get(header.topic.as_str())) {
             Some(topic) => topic,
@@ -209,7 +213,7 @@ impl Node {
         }
         properties::push(&mut own, properties::CLUSTER, &self.config.cluster);
         target.properties = own;
-        self.delayed_if_asked(target, text)
+        Ok(target)
     }
 
     /// The dead letter topic, when the message was handed back too often (`%RETRY%` sends by consumers).

@@ -84,6 +84,7 @@ pub async fn start(
     let node = Arc::new(make_node(config, store, disk, clock, outbound, local)?);
     // Before the thread that deletes old files begins.
     node.keep_timed_records();
+    node.settle_transactions_at_start();
     node.store
         .start(Arc::new(Arriving(Arc::clone(&node))))
         .map_err(|e| StartError::Table { file: "a thread of the store".to_owned(), why: e.to_string() })?;
@@ -223,6 +224,7 @@ impl Handle {
             // Ending its task does not end a delivery that runs: what it has stored must be in the progress saved here.
             node.stop_delivering();
             node.stop_timers();
+            node.stop_checking();
             node.save_all();
             node.store.shutdown()
         });

@@ -27,6 +27,7 @@ impl Node {
         tasks.spawn(Arc::clone(self).deliver_delayed());
         tasks.spawn(Arc::clone(self).deliver_timed());
         tasks.spawn(Arc::clone(self).keep_timers());
+        tasks.spawn(Arc::clone(self).check_transactions());
         tasks.spawn(Arc::clone(self).every(EXPIRY_INTERVAL, Self::expire_clients));
         if self.acl.is_some() {
             tasks.spawn(Arc::clone(self).every(ACCOUNTS_INTERVAL, Self::reload_accounts));

@@ -224,6 +224,12 @@ impl Peer {
         Ok(())
     }
 
+    /// Bytes that may still be pushed before the limit.
+    #[must_use]
+    pub fn push_room(&self) -> usize {
+        self.limits.push_bytes_max.saturating_sub(self.mailbox.lock().bytes)
+    }
+
     /// Sends a request that nobody answers.
     ///
     /// # Errors

@@ -253,8 +253,9 @@ impl Store {
             let mut own = queues.iter().filter(|queue| queue.topic() == topic).peekable();
             own.peek().is_some() && own.all(|queue| queue.max().get() > 0 && queue.log_end() <= begin)
         };
-        // Progress is kept by the offsets of these two.
-        let is_waiting = |topic: &TopicName| [topics::SCHEDULE, topics::TIMER].contains(&topic.as_str());
+        // Progress is kept by the offsets of these.
+        let counted = [topics::SCHEDULE, topics::TIMER, topics::TRANS_HALF, topics::TRANS_OP_HALF];
+        let is_waiting = |topic: &TopicName| counted.contains(&topic.as_str());
         self.delete_queues(&|topic| is_waiting(topic) || !is_expired(topic))
     }
 

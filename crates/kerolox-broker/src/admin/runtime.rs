@@ -64,6 +64,7 @@ impl Node {
             let (_, max) = self.range_or_empty(&schedule, queue);
             put(&format!("scheduleMessageOffset_{level}"), format!("{next},{max}"));
         }
+        table.extend(self.transaction_figures().into_iter().map(|(key, value)| (key.to_owned(), value)));
         Reply::body(to_json(&KvTable { table }, Style::Fastjson))
     }
 

@@ -94,7 +94,7 @@ impl Topics {
     /// Whether clients may not send there.
     #[must_use]
     pub(crate) fn forbidden_to_send(name: &str) -> bool {
-        name == topics::SCHEDULE || name == topics::TIMER
+        matches!(name, topics::SCHEDULE | topics::TIMER | topics::TRANS_HALF | topics::TRANS_OP_HALF)
     }
 
     /// Whether sending may make topics after `TBW102`.

@@ -89,7 +89,8 @@ fn names_of_the_system_are_reserved() {
     assert_eq!(error.to_string(), "The topic[TBW102] is conflict with system topic.");
     assert_eq!(topics.delete(&name("BenchmarkTest"), 1), Err(TopicError::System(name("BenchmarkTest"))));
     assert!(Topics::forbidden_to_send("SCHEDULE_TOPIC_XXXX"));
-    assert!(!Topics::forbidden_to_send("RMQ_SYS_TRANS_HALF_TOPIC"));
+    assert!(Topics::forbidden_to_send("RMQ_SYS_TRANS_HALF_TOPIC"));
+    assert!(!Topics::forbidden_to_send("TRANS_CHECK_MAX_TIME_TOPIC"));
 }
 
 #[test]

@@ -17,7 +17,6 @@ const FILTER_SERVER: &str = "filter servers were removed from RocketMQ";
 const TEST_CLUSTER: &str = "an old feature for test clusters";
 const FIXED: &str = "the behaviour is always the default";
 const NO_JAVA: &str = "it names Java classes";
-const NO_TRANSACTIONS: &str = "this version refuses transactional messages";
 const CLIENT_KEY: &str = "this node shows no certificate to those it calls";
 const PASSWORD: &str = "an encrypted key is not read; store the key without a password, readable by this user only";
 
@@ -94,10 +93,6 @@ pub(crate) static BROKER_IGNORED: &[Key] = &[
     broker("expectConsumerNumUseFilter", "32", FILTER),
     broker("maxErrorRateOfBloomFilter", "20", FILTER),
     broker("forceRegister", "true", "a broker always registers every period here"),
-    broker("rejectTransactionMessage", "false", NO_TRANSACTIONS).important(),
-    broker("transactionTimeOut", "6000", NO_TRANSACTIONS).ms().important(),
-    broker("transactionCheckMax", "15", NO_TRANSACTIONS).important(),
-    broker("transactionCheckInterval", "60000", NO_TRANSACTIONS).ms().important(),
     broker("autoDeleteUnusedStats", "false", "statistics of a deleted topic always go with it"),
     store("enableConsumeQueueExt", "false", FILTER),
     store("mappedFileSizeConsumeQueueExt", "50331648", FILTER).bytes(),

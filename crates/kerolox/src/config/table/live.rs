@@ -46,4 +46,22 @@ pub(crate) static BROKER_LIVE: &[Key] = &[
         .live("store_replies")
         .about("Whether replies between clients are stored besides being passed on."),
     key("traceOn", Rule::Switch, "true").live("trace_on").about("Whether clients are told that tracing is allowed."),
+    key("rejectTransactionMessage", Rule::Switch, "false")
+        .live("reject_transactions")
+        .important()
+        .about("Whether half messages are refused (code 16)."),
+    key("transactionTimeOut", Rule::Number(0, 604_800_000), "6000")
+        .ms()
+        .live("transaction_timeout_ms")
+        .important()
+        .about("Age before which nobody is asked for the outcome of a half message."),
+    key("transactionCheckMax", Rule::Number(1, 1_000_000), "15")
+        .live("transaction_check_max")
+        .important()
+        .about("Questions after which a half message is given up and kept in `TRANS_CHECK_MAX_TIME_TOPIC`."),
+    key("transactionCheckInterval", Rule::Number(100, 86_400_000), "60000")
+        .ms()
+        .live("transaction_check_interval_ms")
+        .important()
+        .about("Time between two rounds of questions; a change counts from the next round on."),
 ];
