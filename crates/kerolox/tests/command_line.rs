@@ -163,7 +163,7 @@ fn nothing_to_end_has_the_words_and_codes_of_the_script() {
     for (words, code, said) in [
         (&["shutdown", "broker"][..], 255, "No mqbroker running.\n"),
         (&["shutdown", "namesrv"], 255, "No mqnamesrv running.\n"),
-        (&["shutdown"], 0, "Useage: mqshutdown broker | namesrv | standalone\n"),
+        (&["shutdown"], 0, "Useage: mqshutdown broker | namesrv | standalone | console\n"),
     ] {
         let output = run(home.path(), words);
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(code), said));
