@@ -42,16 +42,19 @@ spawn() {
   disown $! 2>/dev/null || true
 }
 
-# start_namesrv KIND PORT DIR
+# start_namesrv KIND PORT DIR [EXTRA_CONF]
 start_namesrv() {
-  local kind=$1 port=$2 dir=$3
+  local kind=$1 port=$2 dir=$3 extra=${4:-}
   mkdir -p "$dir"
   echo "$kind" > "$dir/kind"
   if [ "$kind" = reference ]; then
-    "$RMQ" namesrv "$RMQ_VERSION" "$port" "$dir" >/dev/null
+    "$RMQ" namesrv "$RMQ_VERSION" "$port" "$dir" ${extra:+"$extra"} >/dev/null
     return
   fi
-  printf '%s\n' "listenPort=$port" "kvConfigPath=$dir/kvConfig.json" "configStorePath=$dir/namesrv.properties" > "$dir/namesrv.conf"
+  {
+    printf '%s\n' "listenPort=$port" "kvConfigPath=$dir/kvConfig.json" "configStorePath=$dir/namesrv.properties"
+    if [ -n "$extra" ]; then cat "$extra"; fi
+  } > "$dir/namesrv.conf"
   spawn "$dir" "$ROOT/bin/mqnamesrv" -c "$dir/namesrv.conf"
   wait_line "$dir" 'The Name Server boot success'
 }
