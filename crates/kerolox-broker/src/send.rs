@@ -124,10 +124,12 @@ impl Node {
             )?
         } else {
             let target = self.target_of(&topic, queue_id, header, text)?;
-            let target = if half {
-                self.half_of(&target, &header.producer_group)?
-            } else {
-                self.delayed_if_asked(target, text)?
+            let is_dead = target.topic != topic.name;
+            let target = match (half, is_dead) {
+                (true, _) => self.half_of(&target, &header.producer_group)?,
+                // Nothing waits on the way to the dead letters.
+                (false, true) => target,
+                (false, false) => self.delayed_if_asked(target, text)?,
             };
             let record = NewRecord {
                 topic: target.topic.as_str(),
@@ -198,12 +200,11 @@ impl Node {
     }
 
     fn target_of(&self, topic: &Topic, queue_id: QueueId, header: &SendMessage, text: &str) -> Result<Target, Refusal> {
-        let mut target = Target { topic: topic.name.clone(), queue_id, properties: String::new() };
         if header.topic.is_retry()
             && let Some(dead) = self.dead_letter_of(header)?
         {
-            target.topic = dead;
-            target.queue_id = QueueId::new(0);
+            let own = [(properties::CLUSTER, self.config.cluster.as_str()), (properties::DELAY, "")];
+            return Ok(Target { topic: dead, queue_id: QueueId::new(0), properties: properties::with(text, &own) });
         }
         // Java's producers leave the last separator away now and then; a property added behind it needs one.
         let mut own = String::with_capacity(text.len() + self.config.cluster.len() + 16 + 1);
@@ -212,8 +213,7 @@ impl Node {
             own.push(properties::PAIR_END);
         }
         properties::push(&mut own, properties::CLUSTER, &self.config.cluster);
-        target.properties = own;
-        Ok(target)
+        Ok(Target { topic: topic.name.clone(), queue_id, properties: own })
     }
 
     /// The dead letter topic, when the message was handed back too often (`%RETRY%` sends by consumers).

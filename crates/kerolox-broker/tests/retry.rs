@@ -200,9 +200,13 @@ async fn a_retry_sent_by_the_consumer_itself_becomes_a_dead_letter_in_the_end() 
     let retry = |times| SendMessage { reconsume_times: times, max_reconsume_times: Some(2), ..message("%RETRY%g", 0) };
     client.send(&retry(1), "again").await;
     assert_eq!(bodies(&client.read("%RETRY%g", 0, 0, 1).await), ["again"]);
-    client.send(&retry(2), "dead").await;
+    // As an orderly consumer sends it: with the level of the retry that there is not.
+    let text = properties_text(&[("DELAY", "4"), ("KEYS", "k")]);
+    client.send(&SendMessage { properties: Some(text), ..retry(2) }, "dead").await;
     open_dead_letters(&client, "g").await;
-    assert_eq!(bodies(&client.read("%DLQ%g", 0, 0, 1).await), ["dead"]);
+    let dead = client.read("%DLQ%g", 0, 0, 1).await.remove(0);
+    assert_eq!((dead.body.as_str(), dead.property("DELAY"), dead.property("KEYS")), ("dead", None, Some("k")));
+    assert_eq!((dead.property("REAL_TOPIC"), dead.property("CLUSTER")), (None, Some(CLUSTER)));
     // Without the header field the group's own limit counts.
     client.send(&SendMessage { max_reconsume_times: None, ..retry(2) }, "again").await;
     client.read("%RETRY%g", 0, 1, 1).await;
