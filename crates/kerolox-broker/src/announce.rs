@@ -1,6 +1,7 @@
 //! Announcing the broker and its topics to every name server.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,7 +44,9 @@ impl Node {
     /// Announces all topics to all name servers, side by side; returns those that failed with the reason.
     pub(crate) async fn announce_all(self: &Arc<Self>) -> Vec<(String, String)> {
         let table = self.topics.register_all(self.permission());
-        self.register(table).await
+        let failures = self.register(table).await;
+        self.registered.store(failures.len() < self.name_servers().len(), Ordering::Relaxed);
+        failures
     }
 
     /// Announces one topic, after an operator changed it.
@@ -123,7 +126,7 @@ impl Node {
     }
 
     /// The name servers of the moment.
-    fn name_servers(&self) -> Vec<String> {
+    pub(crate) fn name_servers(&self) -> Vec<String> {
         self.name_servers.load().as_ref().clone()
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kerolox_net::{Outbound, Peer};
@@ -22,6 +22,7 @@ use crate::hold::{HeldPull, Holds};
 use crate::offset::Offsets;
 use crate::queue_lock::QueueLocks;
 use crate::refusal::Refusal;
+use crate::refusals::Refusals;
 use crate::registry::Clients;
 use crate::stats::Stats;
 use crate::topic::{Perm, Topics};
@@ -42,7 +43,10 @@ pub(crate) struct Node {
     pub(crate) clients: Clients<Arc<Peer>>,
     pub(crate) locks: QueueLocks,
     pub(crate) stats: Stats,
+    pub(crate) refusals: Refusals,
     pub(crate) outbound: Outbound,
+    /// Whether the last announcement reached a name server.
+    pub(crate) registered: AtomicBool,
     pub(crate) name_servers: crate::start::NameServers,
     pub(crate) runtime: tokio::runtime::Handle,
     /// Address written into records and message ids.
@@ -107,6 +111,8 @@ impl Node {
             clients: Clients::new(),
             locks,
             stats: parts.stats,
+            refusals: Refusals::default(),
+            registered: AtomicBool::new(false),
             outbound: parts.outbound,
             runtime: tokio::runtime::Handle::current(),
             store_host: parts.store_host,
@@ -205,6 +211,7 @@ impl Node {
 
     /// Counts and logs a refusal.
     pub(crate) fn refused(&self, what: &'static str, peer: &Peer, refusal: &Refusal) {
+        self.refusals.note(what, refusal.code);
         tracing::debug!(what, client = %peer.remote(), code = refusal.code.0, remark = %refusal.remark.escape_debug(), "refused");
     }
 }

@@ -38,6 +38,7 @@ impl Node {
     /// Answers a pull, or holds it until messages arrive.
     pub(crate) fn pull(self: &Arc<Self>, peer: &Arc<Peer>, frame: &Frame, pull: PullMessage, out: &mut BytesMut) {
         let to = ReplyTo::from(frame);
+        let before = self.now();
         let checked = match self.check_pull(&pull) {
             Ok(checked) => checked,
             Err(refusal) => {
@@ -50,13 +51,14 @@ impl Node {
             self.commit_with_pull(&pull, checked.queue);
         }
         if response_code(&read, &pull) == ResponseCode::PULL_NOT_FOUND && pull.sys_flag & flags::SUSPEND != 0 {
-            let until = self.now() + self.hold_time(&pull);
+            let until = before + self.hold_time(&pull);
             let held = HeldPull { peer: Arc::clone(peer), to, pull, subscription: checked.subscription, until };
             if let Some(refused) = self.hold(held, checked.queue) {
                 self.answer_now(&refused, out);
             }
         } else {
             self.pulled(&pull, read).encode(to, out);
+            self.stats.pull_times.note(self.now().saturating_sub(before), 1);
         }
     }
 

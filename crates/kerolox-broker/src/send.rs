@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kerolox_net::Peer;
@@ -10,7 +11,7 @@ use kerolox_store::{AppendBatch, AppendError, Appended, Durability};
 use kerolox_wire::command::send::{SendMessage, SendResult};
 use kerolox_wire::frame::Frame;
 use kerolox_wire::id::MessageId;
-use kerolox_wire::names::{GroupName, LogOffset, QueueId, RETRY_PREFIX, TopicName, topics};
+use kerolox_wire::names::{GroupName, QueueId, RETRY_PREFIX, TopicName, topics};
 use kerolox_wire::properties;
 use kerolox_wire::record::{BatchItems, NewRecord};
 use kerolox_wire::reply::{Reply, ReplyTo};
@@ -27,6 +28,8 @@ use crate::transaction;
 pub(crate) struct SendGroup {
     batch: AppendBatch,
     pending: Vec<Pending>,
+    /// When the first of them was begun.
+    began: Duration,
     /// What is counted once it is stored: topic by topic in the order they came.
     counted: SmallVec<[Counted; 1]>,
 }
@@ -65,7 +68,7 @@ struct Batch<'a> {
 impl SendGroup {
     /// Nothing yet; `batch` is an empty one of the store.
     pub(crate) fn new(batch: AppendBatch) -> Self {
-        Self { batch, pending: Vec::new(), counted: SmallVec::new() }
+        Self { batch, pending: Vec::new(), began: Duration::ZERO, counted: SmallVec::new() }
     }
 
     /// The topic of the last message, when it has that name: sends that come together mostly have one topic.
@@ -100,6 +103,9 @@ impl Node {
         out: &mut BytesMut,
     ) {
         let to = ReplyTo::from(frame);
+        if group.is_empty() {
+            group.began = self.now();
+        }
         if let Err(refusal) = self.try_plan(peer, frame, header, group) {
             self.refused("send", peer, &refusal);
             self.decorate(Reply::from(refusal)).encode(to, out);
@@ -271,15 +277,19 @@ impl Node {
             return;
         }
         let pending = std::mem::take(&mut group.pending);
+        let sends = pending.len();
         let before = self.now();
         let stored = self.store.append(&mut group.batch);
-        self.stats.put_took(u64::try_from(self.now().saturating_sub(before).as_millis()).unwrap_or(u64::MAX));
+        let after = self.now();
+        self.stats.put_took(after.saturating_sub(before));
         match stored {
             Ok(appended) => {
                 for counted in &group.counted {
                     self.stats.topic(&counted.topic.name).record(counted.messages, counted.bytes);
                 }
-                self.answer_sends(peer, pending, appended, out);
+                let late = self.answer_sends(pending, appended, out);
+                self.stats.send_times.note(after.saturating_sub(group.began), (sends - late.len()) as u64);
+                self.answer_when_durable(peer, late, group.began);
             }
             Err(error) => self.refuse_sends(peer, &pending, &error, out),
         }
@@ -295,13 +305,13 @@ impl Node {
         }
     }
 
+    /// Answers what is stored, and returns what still waits for the disk.
     fn answer_sends(
-        self: &Arc<Self>,
-        peer: &Arc<Peer>,
+        &self,
         pending: Vec<Pending>,
         appended: Vec<Appended>,
         out: &mut BytesMut,
-    ) {
+    ) -> Vec<(Pending, Appended)> {
         let sync = self.waits_for_disk();
         let mut late = Vec::new();
         for (send, stored) in pending.into_iter().zip(appended) {
@@ -311,11 +321,11 @@ impl Node {
                 self.sent(&send, &stored, ResponseCode::SUCCESS).encode(send.to, out);
             }
         }
-        let Some(end) = late.iter().map(|(_, stored)| stored.end).max() else { return };
-        self.answer_when_durable(peer, late, end);
+        late
     }
 
-    fn answer_when_durable(self: &Arc<Self>, peer: &Arc<Peer>, late: Vec<(Pending, Appended)>, end: LogOffset) {
+    fn answer_when_durable(self: &Arc<Self>, peer: &Arc<Peer>, late: Vec<(Pending, Appended)>, began: Duration) {
+        let Some(end) = late.iter().map(|(_, stored)| stored.end).max() else { return };
         let node = Arc::clone(self);
         let peer = Arc::clone(peer);
         self.store.when_durable(
@@ -325,6 +335,7 @@ impl Node {
                 for (send, stored) in &late {
                     node.settled(send, stored, durability).encode(send.to, &mut out);
                 }
+                node.stats.send_times.note(node.now().saturating_sub(began), late.len() as u64);
                 // A closed connection has nobody left to tell.
                 let _ = peer.push(out.freeze());
             }),
@@ -388,6 +399,7 @@ impl Node {
                 Ok(made.topic)
             }
             Err(error) => {
+                self.refusals.missing(&header.topic, peer.remote(), &header.producer_group, self.clock.wall_ms());
                 tracing::warn!(
                     topic = %header.topic, client = %peer.remote(), why = %error, autoCreateTopicEnable = allowed,
                     "send refused: create the topic with `mqadmin updateTopic -t {}`", header.topic,

@@ -169,6 +169,10 @@ fn open_timers(store: &Store, disk: &Arc<dyn Disk>, config_dir: &Path) -> Result
 }
 
 impl Handle {
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
     /// The messages to a topic with this key or unique key that wait for their time, 64 at most.
     ///
     /// # Errors

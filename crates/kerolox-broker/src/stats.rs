@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use kerolox_store::Times;
 use kerolox_wire::body::BrokerStatsData;
 use kerolox_wire::names::{GroupName, TopicName};
 use papaya::Equivalent;
@@ -97,6 +98,12 @@ pub(crate) struct Stats {
     other_gets: Arc<Counters>,
     misses: AtomicU64,
     put_times: PutTimes,
+    /// From the arrival of sends until they may be answered.
+    pub(crate) send_times: Times,
+    /// Appends to the log, each for all sends that came together.
+    pub(crate) store_times: Times,
+    /// Pulls that were answered without waiting.
+    pub(crate) pull_times: Times,
     boot_ms: i64,
     boot: Duration,
     utc_offset_ms: i64,
@@ -141,6 +148,9 @@ impl Stats {
             other_gets: Arc::default(),
             misses: AtomicU64::new(0),
             put_times: PutTimes::default(),
+            send_times: Times::default(),
+            store_times: Times::default(),
+            pull_times: Times::default(),
             boot_ms: now_ms,
             boot: now,
             utc_offset_ms,
@@ -184,9 +194,10 @@ impl Stats {
         self.misses.fetch_add(1, Relaxed);
     }
 
-    /// Notes how long a send took in the store.
-    pub(crate) fn put_took(&self, ms: u64) {
-        self.put_times.note(ms);
+    /// Notes how long sends that came together took in the store.
+    pub(crate) fn put_took(&self, took: Duration) {
+        self.put_times.note(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        self.store_times.note(took, 1);
     }
 
     /// Remembers all counts for later comparison; `now_ms` decides when a day begins.

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::bell::Bell;
 use crate::commit_log::CommitLog;
 use crate::config::FlushMode;
+use crate::times::Times;
 
 /// How the wait for durability ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub(crate) struct Flush {
     /// Held during a sync: only one at a time, so that the watermark moves in order.
     syncing: Mutex<()>,
     waiting: Mutex<Waiting>,
+    /// How long syncs took.
+    pub(crate) times: Times,
     /// Wakes the flush thread.
     pub(crate) bell: Bell,
     /// Wakes the thread that tells who has waited too long.
@@ -63,6 +66,7 @@ impl Flush {
             durable: AtomicU64::new(durable),
             syncing: Mutex::new(()),
             waiting: Mutex::default(),
+            times: Times::default(),
             bell: Bell::default(),
             patience: Bell::default(),
         }
@@ -115,6 +119,7 @@ impl Flush {
         if let Some(why) = log.sealed() {
             return Err(io::Error::other(format!("the log is sealed: {why}")));
         }
+        let before = self.clock.elapsed();
         for segment in log.segments().list().iter().filter(|s| s.base() < to && s.end() > from) {
             if let Err(e) = log.segments().sync(segment) {
                 log.seal(format!("syncing {}: {e}", segment.path().display()));
@@ -122,6 +127,7 @@ impl Flush {
             }
         }
         self.durable.store(to, Ordering::SeqCst);
+        self.times.note(self.clock.elapsed().saturating_sub(before), 1);
         Ok(())
     }
 

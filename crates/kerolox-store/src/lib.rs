@@ -30,6 +30,7 @@ mod stats;
 mod store;
 pub mod tables;
 pub mod timers;
+mod times;
 #[cfg(test)]
 mod vectors;
 mod workers;
@@ -44,3 +45,4 @@ pub use reader::{QueryResult, ReadLimits, ReadResult, ReadStatus, Verdict};
 pub use retention::{Deleted, Retention};
 pub use stats::{DiskState, StoreStats};
 pub use store::Store;
+pub use times::{Times, TimesRead};

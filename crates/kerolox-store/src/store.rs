@@ -24,6 +24,7 @@ use crate::queues::Queues;
 use crate::recovery::{Paths, leave_abort, recover};
 use crate::retention::Retention;
 use crate::stats::{Counters, DiskState, StoreStats};
+use crate::times::TimesRead;
 use crate::workers::{self, Bells};
 
 /// A store of messages. Clones are the same store; when the last one goes without [`Store::shutdown`], the threads end
@@ -283,6 +284,12 @@ impl Store {
             segments: shared.log.segments().list().len(),
             sealed: shared.log.sealed().map(str::to_owned),
         }
+    }
+
+    /// How long syncs of the log took.
+    #[must_use]
+    pub fn flush_times(&self) -> TimesRead {
+        self.shared.flush.times.read()
     }
 
     /// How the store stands with its disk.

@@ -5,6 +5,7 @@ mod cli;
 mod clock;
 mod config;
 mod logging;
+mod metrics;
 mod serve;
 
 use std::process::ExitCode;

@@ -24,7 +24,8 @@ impl Node {
         Ok(Reply::body(to_json(&self.stats_of(&asked.consumer_group, &topics), Style::Fastjson)))
     }
 
-    fn topics_of_group(&self, group: &GroupName) -> Vec<TopicName> {
+    /// The topics that a group has consumed or subscribes to.
+    pub(crate) fn topics_of_group(&self, group: &GroupName) -> Vec<TopicName> {
         let mut topics = self.offsets.topics_of(group.as_str());
         if let Some(online) = self.clients.group(group.as_str()) {
             topics.extend(online.subscriptions.keys().cloned());

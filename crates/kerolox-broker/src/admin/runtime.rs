@@ -22,6 +22,11 @@ const DISAGREEMENTS_TOLD_MAX: usize = 100;
 impl Node {
     /// Figures of the running broker under the names that Java's tools read.
     pub(crate) fn runtime_info(&self) -> Reply {
+        Reply::body(to_json(&KvTable { table: self.runtime_table() }, Style::Fastjson))
+    }
+
+    /// These figures by name.
+    pub(crate) fn runtime_table(&self) -> BTreeMap<String, String> {
         let mut table: BTreeMap<String, String> =
             self.stats.runtime(self.now()).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let mut put = |key: &str, value: String| {
@@ -58,6 +63,10 @@ impl Node {
         for (group, how) in disagreements.some {
             put(&format!("subscriptionMismatch_{group}"), how);
         }
+        for (topic, one) in self.refusals.still_missing(|topic| self.topics.get(topic).is_some()) {
+            let told = format!("{} {} {} {}", one.count, one.last_ms, one.client, one.group);
+            put(&format!("missingTopic_{topic}"), told);
+        }
         let schedule = TopicName::known(topics::SCHEDULE);
         for (level, next) in self.delay_offsets.lock().table() {
             let queue = QueueId::from_wire(level - 1).unwrap_or_default();
@@ -65,7 +74,7 @@ impl Node {
             put(&format!("scheduleMessageOffset_{level}"), format!("{next},{max}"));
         }
         table.extend(self.transaction_figures().into_iter().map(|(key, value)| (key.to_owned(), value)));
-        Reply::body(to_json(&KvTable { table }, Style::Fastjson))
+        table
     }
 
     /// Store time of the first record of the log, -1 without one.

@@ -141,7 +141,7 @@ fn deleting_a_topic_or_group_drops_its_statistics_but_not_the_totals() {
 fn send_times_fall_into_classes() {
     let stats = stats();
     for ms in [0, 9, 10, 999, 20_000] {
-        stats.put_took(ms);
+        stats.put_took(Duration::from_millis(ms));
     }
     let text = runtime(&stats, at(0), "putMessageDistributeTime");
     for part in ["[<=0ms]:1 ", "[0~10ms]:1 ", "[10~50ms]:1 ", "[500ms~1s]:1 ", "[10s~]:1 "] {

@@ -24,6 +24,8 @@ pub(crate) struct BrokerSettings {
     pub(crate) console: ConsoleKeys,
     /// Whether the console's port was said rather than left at its default.
     pub(crate) console_port_is_set: bool,
+    /// Whether the port of the metrics was said.
+    pub(crate) metrics_port_is_set: bool,
     /// Whether `brokerIP1` was said rather than found.
     pub(crate) address_is_set: bool,
     /// File of accounts, where they are checked.
@@ -72,6 +74,7 @@ pub(crate) fn broker(given: &Given) -> Result<Ready<BrokerSettings>, Problems> {
         tls: TlsKeys::read(&loaded.values),
         console: ConsoleKeys::read(&loaded.values),
         console_port_is_set: loaded.values.is_set("consolePort"),
+        metrics_port_is_set: loaded.values.is_set("metricsPort"),
         address_is_set: loaded.values.is_set("brokerIP1"),
         accounts: None,
     };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerolox_broker::{BrokerConfig, Handle, Live, LiveSettings};
+use kerolox_console::http::Server;
 use kerolox_net::{Counters, ListenConfig, Outbound, OutboundConfig, TlsMode};
 use kerolox_store::disk::RealDisk;
 use kerolox_store::{DelayLevels, FlushMode, StoreConfig, TransferLimit};
@@ -46,6 +47,7 @@ pub(crate) struct Running {
     name: String,
     name_servers: Vec<String>,
     looking_up: Option<tokio::task::JoinHandle<()>>,
+    metrics: Option<Server>,
 }
 
 impl Running {
@@ -61,6 +63,9 @@ impl Running {
 
     /// Ends in good order.
     pub(crate) async fn shutdown(self) {
+        if let Some(metrics) = self.metrics {
+            metrics.shutdown().await;
+        }
         if let Some(task) = self.looking_up {
             task.abort();
             let _ = task.await;
@@ -113,9 +118,32 @@ pub(crate) async fn start(ready: &Ready<BrokerSettings>) -> Result<Running, Refu
     let handle = Arc::new(started.map_err(Refused::start)?);
     // Clients that ask right after the success line must find the broker; failures are logged where they are tried again.
     let _not_registered = handle.announce().await;
+    let metrics = metrics(typed, &handle).await?;
     let looking_up =
         look_up.map(|server| tokio::spawn(keep_looking_up(server, Arc::clone(&handle), name_servers.clone())));
-    Ok(Running { handle, name: typed.broker.broker_name.clone(), name_servers, looking_up })
+    Ok(Running { handle, name: typed.broker.broker_name.clone(), name_servers, looking_up, metrics })
+}
+
+/// Serves the broker's figures where that is wanted. A port that nobody chose and that is taken is no reason not to start.
+async fn metrics(typed: &BrokerSettings, handle: &Handle) -> Result<Option<Server>, Refused> {
+    let broker = &typed.broker;
+    if broker.metrics_port == 0 {
+        return Ok(None);
+    }
+    let listen = listen_addr(&broker.metrics_bind_address, broker.metrics_port);
+    match crate::metrics::start(listen, handle.watch(), broker.metrics_series_max).await {
+        Ok(server) => {
+            tracing::info!(addr = %server.local_addr(), "metrics are served");
+            Ok(Some(server))
+        }
+        Err(why) if typed.metrics_port_is_set => {
+            Err(Refused::start(format!("metrics cannot be served on {listen}: {why}; set metricsPort to another port")))
+        }
+        Err(why) => {
+            tracing::warn!("the node runs without metrics: {listen} cannot be listened on: {why}");
+            Ok(None)
+        }
+    }
 }
 
 fn look_up(typed: &BrokerSettings) -> Option<AddressServer> {

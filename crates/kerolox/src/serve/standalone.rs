@@ -13,6 +13,8 @@ use crate::config::roles;
 use crate::config::table::Role;
 
 const WHAT: &str = "standalone node";
+/// Port of the metrics where none is set: that of RocketMQ's exporter.
+const METRICS_PORT: u16 = 5557;
 /// First line of the settings file that a data folder gets.
 const SETTINGS_HEAD: &str = "# Settings of this node, one KEY=VALUE a line; keys as in RocketMQ's broker.conf\n";
 
@@ -91,6 +93,7 @@ impl Standalone {
             ("listenPort", self.port.to_string()),
             ("bindAddress", self.listen.clone()),
             ("brokerName", "broker-a".to_owned()),
+            ("metricsPort", METRICS_PORT.to_string()),
             ("consoleDataDir", text(&data.join("console"))),
             ("storePathRootDir", text(&data.join("store"))),
             ("storePathCommitLog", text(&data.join("store/commitlog"))),

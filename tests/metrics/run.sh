@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Scrapes a broker under real traffic of the Java client and compares what it says with mqadmin's figures.
+#
+#   tests/metrics/run.sh                NS_PORT, BROKER_PORT and METRICS_PORT name the ports
+source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+NS_PORT=${NS_PORT:-19876} BROKER_PORT=${BROKER_PORT:-20911} METRICS_PORT=${METRICS_PORT:-18557}
+export NAMESRV_ADDR=127.0.0.1:$NS_PORT
+DIR=$(temp_dir metrics)
+trap 'finish $? "$DIR"' EXIT
+ADMIN=$ROOT/bin/mqadmin
+PAGE=http://127.0.0.1:$METRICS_PORT
+get() { curl -s "$PAGE/$1"; }
+check() { "$PYTHON" "$ROOT/tests/metrics/check.py" "$@"; }
+# figures FILE: a page together with what mqadmin says at the same moment
+figures() {
+  get metrics >"$1.page"
+  "$ADMIN" topicStatus -t orders >"$1.topic"
+  "$ADMIN" consumerProgress -g quickstart_consumer >"$1.group"
+  "$ADMIN" brokerStatus -b "127.0.0.1:$BROKER_PORT" >"$1.broker"
+}
+
+printf 'metricsPort=%s\nautoCreateTopicEnable=false\n' "$METRICS_PORT" >"$DIR/more.conf"
+start_broker kerolox "$BROKER_PORT" "$NAMESRV_ADDR" "$DIR/broker" "$DIR/more.conf"
+[ "$(get healthz)" = ok ] || fail "not healthy"
+get readyz | grep -q '^not ready: registered at none of the name servers' || fail "ready without a name server"
+start_namesrv kerolox "$NS_PORT" "$DIR/ns"
+for _ in $(seq 100); do [ "$(get readyz)" = ready ] && break; sleep 0.1; done
+[ "$(get readyz)" = ready ] || fail "not ready: $(get readyz)"
+
+"$ADMIN" updateTopic -c DefaultCluster -t orders -r 4 -w 4 >/dev/null
+"$RMQ" quickstart "$RMQ_VERSION" produce "$NAMESRV_ADDR" orders 300 >"$DIR/produce.out" 2>&1 || { tail "$DIR/produce.out"; fail "nothing was sent"; }
+mkdir -p "$DIR/consumer"
+spawn "$DIR/consumer" timeout 120 "$RMQ" quickstart "$RMQ_VERSION" consume "$NAMESRV_ADDR" orders 1000000
+for _ in $(seq 300); do
+  "$ADMIN" consumerProgress -g quickstart_consumer 2>/dev/null | grep -q 'Diff Total: 0' && break
+  sleep 0.2
+done
+figures "$DIR/idle"
+found=$(check "$DIR/idle" "$ROOT/deploy/grafana/kerolox.json" 300 0)
+say "consumed: $found"
+
+# nobody consumes any more; a sender that knows the broker but no topic
+kill -- "-$(cat "$DIR/consumer/pid")" 2>/dev/null || true
+rm -f "$DIR/consumer/pid"
+"$RMQ" quickstart "$RMQ_VERSION" produce "$NAMESRV_ADDR" orders 200 >"$DIR/produce.out" 2>&1 || fail "nothing was sent"
+"$PYTHON" - "$BROKER_PORT" <<'PY'
+import sys
+import mq
+conn = mq.Conn(f"127.0.0.1:{sys.argv[1]}")
+for _ in range(3):
+    try:
+        conn.call(310, mq.send_fields("walk", "no-such-topic", 0, ""), b"x")
+        sys.exit("a send to a missing topic was taken")
+    except mq.Refused as refused:
+        assert refused.code == 17, refused.code
+PY
+sleep 1.1
+figures "$DIR/lagging"
+found=$(check "$DIR/lagging" "$ROOT/deploy/grafana/kerolox.json" 500 3)
+say "lagging: $found"
+
+stop_server "$DIR/broker"
+echo 'metricsSeriesMax=2' >>"$DIR/more.conf"
+start_broker kerolox "$BROKER_PORT" "$NAMESRV_ADDR" "$DIR/broker" "$DIR/more.conf"
+get metrics >"$DIR/few.page"
+[ "$(grep -c '^rocketmq_producer_tps{' "$DIR/few.page")" = 2 ] || fail "more series than metricsSeriesMax"
+left=$(sed -n 's/^kerolox_metrics_left_out{kind="topic"} \([0-9]*\).*/\1/p' "$DIR/few.page")
+[ "$left" -gt 0 ] || fail "nothing was left out"
+say "metricsSeriesMax=2: $left topics left out and counted"
