@@ -29,7 +29,7 @@ fn config(flush: FlushMode) -> StoreConfig {
 }
 
 fn start(disk: &SimDisk, flush: FlushMode) -> Result<Store, kerolox_store::OpenError> {
-    Store::open(config(flush), Arc::new(disk.clone()) as Arc<dyn Disk>, clock())
+    Store::open(config(flush), Arc::new(disk.process()) as Arc<dyn Disk>, clock())
 }
 
 fn body(number: u32) -> Vec<u8> {

@@ -27,7 +27,7 @@ fn config() -> StoreConfig {
 }
 
 fn open_with(disk: &SimDisk, config: StoreConfig, clock: &Arc<ManualClock>) -> Store {
-    Store::open(config, Arc::new(disk.clone()), Arc::clone(clock) as _).unwrap()
+    Store::open(config, Arc::new(disk.process()), Arc::clone(clock) as _).unwrap()
 }
 
 #[test]

@@ -71,7 +71,7 @@ impl Pair {
 
     fn open(&mut self) {
         let config = StoreConfig { reserved: Duration::from_secs(60), ..small(Path::new("/s")) };
-        self.store = Some(Store::open(config, Arc::new(self.disk.clone()), Arc::clone(&self.clock) as _).unwrap());
+        self.store = Some(Store::open(config, Arc::new(self.disk.process()), Arc::clone(&self.clock) as _).unwrap());
     }
 
     fn store(&self) -> &Store {

@@ -39,6 +39,7 @@ pub(crate) struct Setup {
     pub(crate) live: Arc<Live>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) disk: Arc<dyn Disk>,
+    simulated: Option<SimDisk>,
     pub(crate) clock: Arc<TestClock>,
     /// Whether messages may have a time of their own.
     pub(crate) timers: bool,
@@ -68,7 +69,8 @@ impl Setup {
     pub(crate) fn simulated() -> (Self, SimDisk) {
         let clock = Arc::<TestClock>::default();
         let disk = SimDisk::new(Arc::clone(&clock) as _);
-        (Self::with(StoreConfig::at("/store"), Arc::new(disk.clone()), clock, None), disk)
+        let setup = Self::with(StoreConfig::at("/store"), Arc::new(disk.clone()), clock, None);
+        (Self { simulated: Some(disk.clone()), ..setup }, disk)
     }
 
     fn with(store: StoreConfig, disk: Arc<dyn Disk>, clock: Arc<TestClock>, folder: Option<Arc<TempDir>>) -> Self {
@@ -89,7 +91,7 @@ impl Setup {
             ..store
         };
         let (live, settings) = Default::default();
-        Self { store, live, settings, disk, clock, timers: true, accounts: None, folder }
+        Self { store, live, settings, disk, simulated: None, clock, timers: true, accounts: None, folder }
     }
 
     /// Starts a broker.
@@ -134,7 +136,9 @@ impl Setup {
             settings: Arc::clone(&self.settings) as _,
         };
         let outbound = Outbound::new(OutboundConfig::default());
-        let (disk, clock) = (Arc::clone(&self.disk), Arc::clone(&self.clock));
+        // Each start is a process of its own: what is left of one that was killed must not reach the files of the next.
+        let process = self.simulated.as_ref().map(|disk| Arc::new(disk.process()) as Arc<dyn Disk>);
+        let (disk, clock) = (process.unwrap_or_else(|| Arc::clone(&self.disk)), Arc::clone(&self.clock));
         let handle = kerolox_broker::start(config, self.store.clone(), disk, clock, outbound).await?;
         Ok(Node { handle, counters, clock: Arc::clone(&self.clock), _folder: self.folder.clone() })
     }

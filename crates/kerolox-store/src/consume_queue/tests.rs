@@ -455,7 +455,7 @@ proptest! {
 }
 
 fn on(disk: &SimDisk) -> Arc<Queue> {
-    let queues = Queues::load(Arc::new(disk.clone()), Path::new("/queues"), FILE_SIZE).unwrap();
+    let queues = Queues::load(Arc::new(disk.process()), Path::new("/queues"), FILE_SIZE).unwrap();
     queues.get_or_create(&topic(), QueueId::new(3))
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use kerolox_wire::clock::Clock;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{Allocate, DirEntry, Disk, DiskFile, DiskUsage, OpenMode, check_range};
 
@@ -32,6 +32,8 @@ pub enum Loss {
 #[derive(Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    /// Crashes that came before the process that uses it; `None` is the machine, which outlives them.
+    process: Option<u64>,
     /// Told when syncs may end again.
     released: Arc<Condvar>,
     clock: Arc<dyn Clock>,
@@ -80,7 +82,13 @@ impl SimDisk {
             epoch: 0,
             hanging: false,
         };
-        Self { state: Arc::new(Mutex::new(state)), released: Arc::default(), clock }
+        Self { state: Arc::new(Mutex::new(state)), process: None, released: Arc::default(), clock }
+    }
+
+    /// The disk as one process has it: the next crash ends that process, whatever threads of it go on.
+    #[must_use]
+    pub fn process(&self) -> Self {
+        Self { process: Some(self.state.lock().epoch), ..self.clone() }
     }
 
     /// Number of changing operations so far.
@@ -148,20 +156,26 @@ impl SimDisk {
                 state.each_file(|data| data.tear(&mut random));
             }
         }
-        // What survived is what the medium has.
+        // What survived is what the medium has. The bytes move, so that a write that has begun cannot reach them.
+        for data in state.names.values_mut() {
+            let mut old = data.lock();
+            let survived = Data {
+                cached: old.cached.clone(),
+                durable: old.cached.clone(),
+                unsynced: Vec::new(),
+                pages: std::mem::take(&mut old.pages),
+                modified_ms: old.modified_ms,
+            };
+            drop(old);
+            *data = Arc::new(Mutex::new(survived));
+        }
         state.durable_names = state.names.clone();
-        state.each_file(|data| {
-            data.durable = data.cached.clone();
-            data.unsynced.clear();
-        });
     }
 
-    /// Counts one changing operation. `Err` when it must not happen; with `true` inside when it may happen halfway.
-    fn count(&self, epoch: Option<u64>) -> Result<(), (io::Error, bool)> {
-        let mut state = self.state.lock();
-        if epoch.is_some_and(|epoch| epoch != state.epoch) {
-            return Err((io::Error::other("opened before the last crash"), false));
-        }
+    /// Counts one changing operation by who has begun after so many crashes. `Err` when it must not happen; with `true`
+    /// inside when it may happen halfway.
+    fn count(state: &mut State, epoch: Option<u64>) -> Result<(), (io::Error, bool)> {
+        alive(state, epoch).map_err(|e| (e, false))?;
         let op = state.ops;
         state.ops = op.saturating_add(1);
         if let Some(stop) = state.stop_at
@@ -178,8 +192,10 @@ impl SimDisk {
         }
     }
 
-    fn change(&self) -> io::Result<()> {
-        self.count(None).map_err(|(e, _)| e)
+    fn change(&self) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state.lock();
+        Self::count(&mut state, self.process).map_err(|(e, _)| e)?;
+        Ok(state)
     }
 }
 
@@ -266,6 +282,14 @@ impl Random {
     }
 }
 
+/// Who has begun before the last crash is dead.
+fn alive(state: &State, epoch: Option<u64>) -> io::Result<()> {
+    match epoch {
+        Some(epoch) if epoch != state.epoch => Err(io::Error::other("begun before the last crash")),
+        _ => Ok(()),
+    }
+}
+
 fn not_found(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, path.display().to_string())
 }
@@ -273,8 +297,7 @@ fn not_found(path: &Path) -> io::Error {
 impl Disk for SimDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         if let OpenMode::Create { len, allocate } = mode {
-            self.change()?;
-            let mut state = self.state.lock();
+            let mut state = self.change()?;
             let mut pages_kept = BTreeSet::new();
             if allocate == Allocate::Full {
                 let all = pages(0, usize::try_from(len).map_err(io::Error::other)?);
@@ -292,6 +315,7 @@ impl Disk for SimDisk {
             state.names.insert(path.to_path_buf(), Arc::new(Mutex::new(data)));
         }
         let state = self.state.lock();
+        alive(&state, self.process)?;
         let data = Arc::clone(state.names.get(path).ok_or_else(|| not_found(path))?);
         let len = data.lock().cached.len() as u64;
         Ok(Arc::new(SimFile { disk: self.clone(), data, len, epoch: state.epoch, writable: mode != OpenMode::Read }))
@@ -313,13 +337,11 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.change()?;
-        self.state.lock().names.remove(path).map(drop).ok_or_else(|| not_found(path))
+        self.change()?.names.remove(path).map(drop).ok_or_else(|| not_found(path))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.change()?;
-        let mut state = self.state.lock();
+        let mut state = self.change()?;
         let inside = |other: &PathBuf| other.parent() == Some(path);
         if state.names.keys().any(inside) || state.dirs.iter().any(inside) {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());
@@ -328,8 +350,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.change()?;
-        let mut state = self.state.lock();
+        let mut state = self.change()?;
         let data = state.names.remove(from).ok_or_else(|| not_found(from))?;
         state.names.insert(to.to_path_buf(), data);
         Ok(())
@@ -347,8 +368,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.change()?;
-        let mut state = self.state.lock();
+        let mut state = self.change()?;
         let State { names, durable_names, .. } = &mut *state;
         durable_names.retain(|name, _| name.parent() != Some(path));
         let here = names.iter().filter(|(name, _)| name.parent() == Some(path));
@@ -369,8 +389,7 @@ impl Disk for SimDisk {
         file.write_at(0, bytes)?;
         file.sync_data()?;
         if self.exists(path) {
-            self.change()?;
-            let mut state = self.state.lock();
+            let mut state = self.change()?;
             if let Some(old) = state.names.get(path).cloned() {
                 state.names.insert(with(".bak"), old);
             }
@@ -386,6 +405,7 @@ impl Disk for SimDisk {
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send>> {
         let mut state = self.state.lock();
+        alive(&state, self.process)?;
         if !state.locked.insert(path.to_path_buf()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -427,7 +447,7 @@ impl DiskFile for SimFile {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let now_ms = self.disk.clock.wall_ms();
-        if let Err((e, halfway)) = self.disk.count(Some(self.epoch)) {
+        if let Err((e, halfway)) = SimDisk::count(&mut self.disk.state.lock(), Some(self.epoch)) {
             if halfway {
                 let (half, _) = bytes.split_at(bytes.len() / 2);
                 self.data.lock().write(offset, half, now_ms);
@@ -462,14 +482,14 @@ impl DiskFile for SimFile {
     fn zero(&self, offset: u64, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
         check_range(self.len, offset, len)?;
-        self.disk.count(Some(self.epoch)).map_err(|(e, _)| e)?;
+        SimDisk::count(&mut self.disk.state.lock(), Some(self.epoch)).map_err(|(e, _)| e)?;
         self.data.lock().write(offset, &vec![0; len], self.disk.clock.wall_ms());
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
         self.disk.released.wait_while(&mut self.disk.state.lock(), |state| state.hanging);
-        self.disk.count(Some(self.epoch)).map_err(|(e, _)| e)?;
+        SimDisk::count(&mut self.disk.state.lock(), Some(self.epoch)).map_err(|(e, _)| e)?;
         let mut data = self.data.lock();
         data.durable = data.cached.clone();
         data.unsynced.clear();
@@ -516,11 +536,21 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_process_loses_nothing() {
+    fn the_end_of_the_process_loses_nothing_and_it_does_nothing_more() {
         let disk = disk();
-        create(&disk, "a").write_at(0, b"new").unwrap();
+        let process = disk.process();
+        let file = create(&process, "a");
+        file.write_at(0, b"new").unwrap();
+        let _lock = process.lock(Path::new("/d/lock")).unwrap();
         disk.crash(Loss::Nothing);
-        assert_eq!(&disk.read_file(Path::new("/d/a")).unwrap()[..3], b"new");
+        let path = Path::new("/d/a");
+        assert!(file.write_at(0, b"x").is_err() && file.sync_data().is_err());
+        assert!(process.open(path, OpenMode::ReadWrite).is_err() && process.remove(path).is_err());
+        assert!(process.write_file_atomic(path, b"x").is_err());
+        assert!(process.rename(path, Path::new("/d/b")).is_err() && process.lock(path).is_err());
+        let next = disk.process();
+        next.lock(Path::new("/d/lock")).unwrap();
+        assert_eq!(&next.read_file(path).unwrap()[..3], b"new");
     }
 
     #[test]

@@ -494,7 +494,7 @@ fn keys_of_records_that_a_crash_took_from_the_log_are_dropped() {
 }
 
 fn on(disk: &SimDisk, crash: bool) -> Index {
-    Index::open(Arc::new(disk.clone()), Path::new("/index"), how(SMALL, crash.then_some(0))).unwrap()
+    Index::open(Arc::new(disk.process()), Path::new("/index"), how(SMALL, crash.then_some(0))).unwrap()
 }
 
 #[test]
