@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::node::Node;
 use crate::stats::SAMPLE_INTERVAL;
@@ -17,6 +17,25 @@ const FILTER_SAVE_INTERVAL: Duration = Duration::from_secs(10);
 const ACCOUNTS_INTERVAL: Duration = Duration::from_secs(1);
 /// Sleep while no pull is held.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// Runs work to its end; a panic in it is told as a sentence and costs nothing else. It ends with who waits for it.
+pub(crate) async fn survive(work: impl Future<Output = ()> + Send + 'static) -> Result<(), String> {
+    let mut one = JoinSet::new();
+    one.spawn(work);
+    match one.join_next().await {
+        Some(Err(error)) if error.is_panic() => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// What work on another thread brought: nothing when the runtime ends. A panic there is one here.
+pub(crate) fn joined<T>(outcome: Result<T, JoinError>) -> Option<T> {
+    match outcome {
+        Ok(value) => Some(value),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => None,
+    }
+}
 
 impl Node {
     /// Starts all of it; everything ends when the set is dropped.
@@ -76,5 +95,33 @@ impl Node {
         self.save_offsets();
         self.save_filters();
         self.save_delay_progress();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_told_and_survived_also_one_on_another_thread() {
+        let here = survive(async { panic!("here") }).await.unwrap_err();
+        assert!(here.contains("here"), "{here}");
+        let there = survive(async {
+            joined(tokio::task::spawn_blocking(|| panic!("there")).await).unwrap_or(());
+        });
+        let there = there.await.unwrap_err();
+        assert!(there.contains("there"), "{there}");
+        assert_eq!(survive(async {}).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn it_ends_with_who_waits_for_it() {
+        let (alive, mut ended) = tokio::sync::oneshot::channel::<()>();
+        let waiting = survive(async move {
+            let _alive = alive;
+            std::future::pending::<()>().await;
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(10), waiting).await.is_err());
+        assert!((&mut ended).await.is_err(), "dropped");
     }
 }

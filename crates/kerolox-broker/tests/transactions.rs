@@ -181,9 +181,19 @@ async fn forged_ends_are_refused_with_the_reason() {
     ] {
         refused(&ends(&client, &asked).await, ResponseCode::SYSTEM_ERROR, why);
     }
+    // A half message made up inside of a body, at the very place that it claims.
+    let mut forged = raw(&client, HALF, 0, 0).await.to_vec();
+    let place = |sent: &SendResult| MessageId::parse(&sent.msg_id).unwrap().offset.to_wire();
+    let first = place(&client.send(&message("orders", 0), forged.clone()).await);
+    let second = place(&client.send(&message("orders", 0), forged.clone()).await);
+    let inside = second + (second - first) + 88;
+    forged[28..36].copy_from_slice(&inside.to_be_bytes());
+    assert_eq!(place(&client.send(&message("orders", 0), forged).await) + 88, inside);
+    let asked = EndTransaction { commit_log_offset: inside, ..good.clone() };
+    refused(&ends(&client, &asked).await, ResponseCode::SYSTEM_ERROR, "message failed");
     let missing = client.call(RequestCode::END_TRANSACTION, &[("producerGroup", "payers")], Bytes::new()).await;
     refused(&missing, ResponseCode::SYSTEM_ERROR, "tranStateTableOffset");
-    assert_eq!(figures(&client).await["transactionEndRefusedTotal"], "11");
+    assert_eq!(figures(&client).await["transactionEndRefusedTotal"], "12");
     // Nobody may write the marks but the broker.
     for topic in [HALF, OP] {
         let answer = client.ask::<call::SendMessage>(&message(topic, 0), "0").await;

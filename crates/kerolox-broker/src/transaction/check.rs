@@ -21,6 +21,7 @@ use super::figures::STUCK_CHECKS;
 use super::half::{Half, copy_of, ended_by};
 use super::{half_topic, op_topic};
 use crate::node::Node;
+use crate::upkeep::{joined, survive};
 
 /// Half messages looked at in one part of a round, and operation messages read at once.
 const PART_MAX: usize = 256;
@@ -78,12 +79,16 @@ impl Node {
         loop {
             let interval = u64::try_from(self.config.live.transaction_check_interval_ms()).unwrap_or(60_000);
             tokio::time::sleep(Duration::from_millis(interval)).await;
-            self.check_round().await;
+            let outcome = survive(Arc::clone(&self).check_round()).await;
             self.transactions.endings.lock().since_round = None;
+            if let Err(why) = outcome {
+                self.transactions.figures.failed_rounds.fetch_add(1, Relaxed);
+                tracing::error!(why, "a round over the half messages has panicked; the next one begins anew");
+            }
         }
     }
 
-    async fn check_round(self: &Arc<Self>) {
+    async fn check_round(self: Arc<Self>) {
         let topic = half_topic();
         let queues = self.topics.get(topic.as_str()).map_or(1, |topic| topic.read_queues.max(1));
         let (mut total, mut open, mut unasked) = (Found::default(), 0, Unasked::default());
@@ -95,13 +100,13 @@ impl Node {
             }
             let Some(mut round) = self.begin_round(queue).await else { return };
             loop {
-                let node = Arc::clone(self);
+                let node = Arc::clone(&self);
                 // Reading and appending may meet the disk, so not on a task that serves sockets.
                 let part = tokio::task::spawn_blocking(move || {
                     let part = node.run_part(&mut round);
                     (round, part)
                 });
-                let Ok((back, part)) = part.await else { return };
+                let Some((back, part)) = joined(part.await) else { return };
                 round = back;
                 for ask in part.asks {
                     self.ask_producer(ask, &mut unasked).await;
@@ -157,7 +162,7 @@ impl Node {
             node.read_ends(&mut round);
             round
         });
-        read.await.ok()
+        joined(read.await)
     }
 
     fn transaction_offset(&self, topic: &TopicName, queue: QueueId) -> Option<QueueOffset> {

@@ -12,6 +12,8 @@ pub(super) struct Figures {
     /// Questions that found no producer, or none that takes them in.
     pub(super) unasked: AtomicU64,
     pub(super) given_up: AtomicU64,
+    /// Rounds that ended in a panic.
+    pub(super) failed_rounds: AtomicU64,
     /// Half messages without an end after the last round.
     pub(super) open: AtomicU64,
     /// Of those, asked for at least [`STUCK_CHECKS`] times.
@@ -25,7 +27,7 @@ pub(super) const STUCK_CHECKS: i32 = 3;
 
 impl Figures {
     /// Under names of their own beside the reference's.
-    pub(super) fn table(&self, now_ms: i64) -> [(&'static str, String); 9] {
+    pub(super) fn table(&self, now_ms: i64) -> [(&'static str, String); 10] {
         let count = |figure: &AtomicU64| figure.load(Relaxed).to_string();
         let oldest = self.oldest_ms.load(Relaxed);
         let age = if oldest == 0 { 0 } else { now_ms.saturating_sub(oldest).max(0) };
@@ -36,6 +38,7 @@ impl Figures {
             ("transactionCheckTotal", count(&self.asked)),
             ("transactionCheckUnsentTotal", count(&self.unasked)),
             ("transactionGivenUpTotal", count(&self.given_up)),
+            ("transactionCheckFailedTotal", count(&self.failed_rounds)),
             ("transactionHalfOpen", count(&self.open)),
             ("transactionHalfStuck", count(&self.stuck)),
             ("transactionHalfOldestAgeMills", age.to_string()),
