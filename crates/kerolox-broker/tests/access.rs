@@ -11,10 +11,12 @@ use kerolox_store::disk::Disk;
 use kerolox_wire::body::{AclConfig, ConsumerData, HeartbeatData, Style, from_json, to_json};
 use kerolox_wire::command::admin::{AccessKeyRef, AclVersionResult, GlobalWhiteAddrs, UpdateAccessConfig};
 use kerolox_wire::command::pull::ViewMessage;
-use kerolox_wire::command::send::SendBack;
+use kerolox_wire::command::send::{EndTransaction, SendBack, SendMessage, SendResult};
 use kerolox_wire::command::{COMMANDS, Call, NoFields, RequestCode, Served, call};
 use kerolox_wire::frame::Frame;
+use kerolox_wire::id::MessageId;
 use kerolox_wire::response::ResponseCode;
+use kerolox_wire::sys_flag::COMMIT;
 
 const FILE: &str = "
 globalWhiteRemoteAddresses:
@@ -151,6 +153,40 @@ async fn a_log_offset_gives_no_way_to_other_topics() {
         max_reconsume_times: None,
     };
     denied(&client.exchange(signed::<call::SendBack>(&user(), &back, "")).await, "topic:closed");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn transactions_and_waiting_messages_of_other_topics_are_out_of_reach() {
+    let (setup, _) = setup(FILE);
+    let node = setup.start().await;
+    let client = node.client();
+    let half = |topic: &str| {
+        let own = [("TRAN_MSG", "true"), ("PGROUP", "payers"), ("UNIQ_KEY", "K")];
+        SendMessage { producer_group: "payers".to_owned(), ..message_with(topic, 0, &own) }
+    };
+    for (topic, sender, allowed) in [("open", user(), true), ("closed", admin(), false)] {
+        let answer = client.exchange(signed::<call::SendMessage>(&sender, &half(topic), "m")).await;
+        ok(&answer);
+        let sent: SendResult = header(&answer);
+        let end = EndTransaction {
+            producer_group: "payers".to_owned(),
+            tran_state_table_offset: sent.queue_offset,
+            commit_log_offset: MessageId::parse(&sent.msg_id).unwrap().offset.to_wire(),
+            commit_or_rollback: COMMIT,
+            from_transaction_check: false,
+            msg_id: "K".to_owned(),
+            transaction_id: None,
+        };
+        let answer = client.exchange(signed::<call::EndTransaction>(&user(), &end, "")).await;
+        if allowed { ok(&answer) } else { denied(&answer, "topic:closed") }
+    }
+    let cancel = |topic: &str| {
+        message_with(topic, 0, &[("TIMER_DELAY_SEC", "60"), ("TIMER_DEL_UNIQKEY", "closed+K"), ("UNIQ_KEY", "K")])
+    };
+    denied(&client.exchange(signed::<call::SendMessage>(&user(), &cancel("closed"), "")).await, "topic:closed");
+    let answer = client.exchange(signed::<call::SendMessage>(&user(), &cancel("open"), "")).await;
+    refused(&answer, ResponseCode::MESSAGE_ILLEGAL, "a message of another topic than open");
     node.stop().await;
 }
 

@@ -5,12 +5,14 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use kerolox_store::Store;
 use kerolox_wire::body::{CheckClientConfig, HeartbeatData, LockRequest, from_json};
 use kerolox_wire::command::send::SendBack;
 use kerolox_wire::command::{COMMANDS, FieldSpec, Header, Request};
 use kerolox_wire::frame::Frame;
-use kerolox_wire::names::{LogOffset, RETRY_PREFIX};
+use kerolox_wire::names::{LogOffset, RETRY_PREFIX, topics};
+use kerolox_wire::properties;
 use kerolox_wire::record::{BodyCheck, Record};
 use smallvec::SmallVec;
 
@@ -73,6 +75,16 @@ impl<'a> Need<'a> {
                 need.stored(frame, store, Access::Either);
             }
             Kind::View => need.stored(frame, store, Access::Subscribe),
+            Kind::End => {
+                // What is ended is a send to that topic.
+                let bytes = record_at("commitLogOffset", frame, store);
+                let half = bytes.as_ref().and_then(|bytes| Record::parse(bytes, BodyCheck::Skip).ok());
+                if let Some(half) = half.filter(|half| half.topic() == topics::TRANS_HALF)
+                    && let Some(topic) = properties::find(half.properties(), properties::REAL_TOPIC)
+                {
+                    need.topic(Cow::Owned(topic.to_owned()), Access::Publish);
+                }
+            }
             Kind::Goodbye => {
                 if let Some(group) = frame.fields.get("consumerGroup").filter(|group| !group.is_empty()) {
                     need.group(Cow::Borrowed(group), Access::Subscribe);
@@ -104,9 +116,7 @@ impl<'a> Need<'a> {
 
     /// The topic of the message at the log offset that the request names, which is its sender's choice.
     fn stored(&mut self, frame: &Frame, store: &Store, access: Access) {
-        let offset =
-            frame.fields.get("offset").and_then(|text| text.trim().parse().ok()).and_then(LogOffset::from_wire);
-        let Some(bytes) = offset.and_then(|offset| store.record_named(offset).ok()) else { return };
+        let Some(bytes) = record_at("offset", frame, store) else { return };
         if let Ok(record) = Record::parse(&bytes, BodyCheck::Skip) {
             self.topic(Cow::Owned(record.topic().to_owned()), access);
         }
@@ -126,6 +136,12 @@ impl<'a> Need<'a> {
     fn group(&mut self, name: Cow<'a, str>, access: Access) {
         self.resources.push((Resource::Group(name), access));
     }
+}
+
+/// The record at the log offset that a header field names.
+fn record_at(field: &str, frame: &Frame, store: &Store) -> Option<Bytes> {
+    let offset = frame.fields.get(field).and_then(|text| text.trim().parse().ok()).and_then(LogOffset::from_wire);
+    offset.and_then(|offset| store.record_named(offset).ok())
 }
 
 fn body<T: serde::de::DeserializeOwned>(frame: &Frame, what: &str) -> Result<T, Refusal> {
@@ -149,6 +165,8 @@ enum Kind {
     Check,
     SendBack,
     View,
+    /// The topic of the half message that it ends.
+    End,
     Goodbye,
 }
 
@@ -182,9 +200,8 @@ fn kind(request: &Request) -> Kind {
         Request::SendBack(_) => Kind::SendBack,
         Request::ViewMessage(_) => Kind::View,
         Request::UnregisterClient(_) => Kind::Goodbye,
-        // Its half message is the producer's own; the name of the topic is in there.
-        Request::EndTransaction(_)
-        | Request::GetProducerConnections(_)
+        Request::EndTransaction(_) => Kind::End,
+        Request::GetProducerConnections(_)
         | Request::GetBrokerConsumeStats(_)
         | Request::GetAllTopics(_)
         | Request::GetSystemTopics(_)
