@@ -155,6 +155,32 @@ async fn a_pending_message_is_listed_by_key_and_cancelled() {
 }
 
 #[tokio::test]
+async fn a_cancellation_counts_for_its_whole_moment_also_over_a_stop() {
+    let setup = Setup::new();
+    let node = setup.start().await;
+    let client = node.client();
+    let due = (node.clock.wall_ms() + 3_600_000).to_string();
+    for n in 0..700 {
+        client.send(&timed("orders", &n.to_string(), &[("TIMER_DELIVER_MS", &due)]), n.to_string()).await;
+    }
+    let cancel = [("TIMER_DEL_UNIQKEY", "orders+699"), ("TIMER_DELIVER_MS", due.as_str())];
+    client.send(&timed("orders", "x", &cancel), "x").await;
+    let handle = node.handle();
+    until(async || (handle.pending_timers(&topic("orders"), "699").unwrap().is_empty()).then_some(())).await;
+    node.clock.advance(HOUR);
+    node.stop().await;
+    let node = setup.start().await;
+    let client = node.client();
+    has(&client, "orders", 699).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut bodies: Vec<u32> = client.read("orders", 0, 0, 699).await.iter().map(|m| m.body.parse().unwrap()).collect();
+    bodies.sort_unstable();
+    assert!(bodies.into_iter().eq(0..699), "each once, but the one taken back");
+    assert_eq!(len(&client, "orders").await, 699);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn timers_outlive_a_stop_and_come_once() {
     let setup = Setup::new();
     let node = setup.start().await;

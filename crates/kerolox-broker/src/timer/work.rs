@@ -39,6 +39,8 @@ pub(super) struct Work {
     /// The cancellations of this moment, with their keys.
     cancels_ms: i64,
     cancels: Vec<String>,
+    /// Whether messages of this moment are left that a cancellation may mean.
+    amid: bool,
     /// How often the index was waited for at the next unit.
     waited: u32,
 }
@@ -183,6 +185,9 @@ impl Node {
         let now_ms = self.clock.wall_ms();
         let due = self.timer.timers.due(now_ms, DELIVER_BATCH)?;
         if due.is_empty() {
+            if std::mem::take(&mut work.amid) {
+                self.timer.timers.take(&[], false)?;
+            }
             let Some(wake_ms) = self.timer.timers.next_wake()? else { return Ok(Duration::MAX) };
             let left = u64::try_from(wake_ms.saturating_sub(self.clock.wall_ms())).unwrap_or(0);
             return Ok(Duration::from_millis(left.max(1)).min(SLEEP_MAX));
@@ -199,8 +204,10 @@ impl Node {
         if !batch.is_empty() {
             self.store.append(&mut batch).map_err(io::Error::other)?;
         }
+        let all_looked_at = planned == due.len() && due.len() < DELIVER_BATCH;
+        work.amid = !work.cancels.is_empty() && !all_looked_at;
         // Only what is stored anew is done.
-        self.timer.timers.take(due.get(..planned).unwrap_or_default())?;
+        self.timer.timers.take(due.get(..planned).unwrap_or_default(), work.amid)?;
         Ok(Duration::ZERO)
     }
 
@@ -304,7 +311,11 @@ impl Node {
 
     /// Waits for a delivery that is under way, begins no other, and saves.
     pub(crate) fn stop_timers(&self) {
-        self.timer.work.lock().stopped = true;
+        let mut work = self.timer.work.lock();
+        // What is saved together is finished first: the rest of one millisecond.
+        while work.amid && self.deliver_timers(&mut work).is_ok() {}
+        work.stopped = true;
+        drop(work);
         let (now_ms, caught_up) = self.timers_caught_up();
         if let Err(error) = self.timer.timers.close(now_ms, caught_up, &|| self.store.flush_now()) {
             tracing::error!(%error, "the timers could not be saved; the next start reads more of the log");

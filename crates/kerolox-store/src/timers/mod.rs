@@ -148,12 +148,13 @@ impl Timers {
         self.pending.lock().due(now_ms, max)
     }
 
-    /// Forgets entries that [`Self::due`] has told, from the first one on.
+    /// Forgets entries that [`Self::due`] has told, from the first one on. With `amid` nothing is saved until the next
+    /// call: cancellations and the messages of their millisecond must come again together, or not at all.
     ///
     /// # Errors
     /// When the disk fails: some may come again.
-    pub fn take(&self, entries: &[TimerEntry]) -> io::Result<()> {
-        self.pending.lock().take(entries)
+    pub fn take(&self, entries: &[TimerEntry], amid: bool) -> io::Result<()> {
+        self.pending.lock().take(entries, amid)
     }
 
     /// When the first entry is to be looked at, ms since 1970.

@@ -50,6 +50,8 @@ pub(super) struct Pending {
     span_max: u64,
     /// Whether there is anything that the saved state does not say.
     pub(super) changed: bool,
+    /// Whether what was taken last makes sense only together with what comes next.
+    amid: bool,
 }
 
 impl Pending {
@@ -64,6 +66,7 @@ impl Pending {
             floor_ms: state.floor_ms,
             span_max,
             changed: false,
+            amid: false,
         }
     }
 
@@ -189,8 +192,10 @@ impl Pending {
         Ok(due)
     }
 
-    /// Marks the first entries as done, which [`Self::due`] has told.
-    pub(super) fn take(&mut self, entries: &[TimerEntry]) -> io::Result<()> {
+    /// Marks the first entries as done, which [`Self::due`] has told; `amid` when that may be saved only together with
+    /// what is taken next.
+    pub(super) fn take(&mut self, entries: &[TimerEntry], amid: bool) -> io::Result<()> {
+        self.amid = amid;
         for entry in entries {
             self.changed = true;
             if self.newest.remove(entry).is_some() {
@@ -283,9 +288,9 @@ impl Pending {
         Ok(())
     }
 
-    /// What has to be saved; `None` while there is a run that must be written before.
+    /// What has to be saved; `None` while there is a run that must be written before, or something is half done.
     pub(super) fn state(&self, windows_ms: &[i64]) -> Option<State> {
-        if self.frozen().is_some() {
+        if self.amid || self.frozen().is_some() {
             return None;
         }
         let read_to = self.read_to.max(self.known.to);

@@ -32,7 +32,7 @@ impl Model {
     }
 
     fn start(&mut self) -> io::Result<()> {
-        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.process());
         self.timers = Some(Timers::open(config(), disk, 0..self.queue.len() as u64)?);
         Ok(())
     }
@@ -68,7 +68,7 @@ impl Model {
             assert!(entry.wake_ms <= self.now_ms, "never early");
             *self.delivered.entry(entry.log_offset).or_default() += 1;
         }
-        self.timers().take(&due)?;
+        self.timers().take(&due, false)?;
         Ok(due.len())
     }
 
@@ -205,6 +205,31 @@ fn a_failed_operation_is_tried_again() {
             model.finish().unwrap();
         }
         model.check(1, &format!("operation {fail} failed"));
+    }
+}
+
+#[test]
+fn what_belongs_together_is_saved_together() {
+    let mut model = Model::new();
+    for _ in 0..20 {
+        model.send(10);
+    }
+    let read_all = |model: &mut Model| {
+        while model.timers().read_to() < 20 {
+            model.read();
+            model.keep().unwrap();
+        }
+    };
+    read_all(&mut model);
+    model.now_ms = 10;
+    for (amid, left_after_a_crash) in [(true, 20), (false, 13)] {
+        let due = model.timers().due(model.now_ms, 7).unwrap();
+        model.timers().take(&due, amid).unwrap();
+        model.keep().unwrap();
+        model.disk.crash(Loss::Everything);
+        model.start().unwrap();
+        read_all(&mut model);
+        assert_eq!(model.timers().len(), left_after_a_crash, "amid: {amid}");
     }
 }
 
