@@ -1,0 +1,3 @@
+code: SEND_OK
+environment: SEND_OK
+HTTP: SEND_OK
