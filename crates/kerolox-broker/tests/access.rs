@@ -72,7 +72,7 @@ async fn who_cannot_prove_an_account_hears_one_text_for_every_command() {
     let client = node.client();
     for spec in COMMANDS.iter().filter(|c| matches!(c.served, Served::Broker | Served::BrokerAndClient)) {
         let value = |kind: &str| if kind.starts_with('i') { "0" } else { "open" };
-        let fields: Vec<_> = spec.request.iter().map(|field| (field.name, value(field.kind))).collect();
+        let fields: Vec<_> = spec.request.fields.iter().map(|field| (field.name, value(field.kind))).collect();
         denied(&client.call(spec.code, &fields, "").await, STRANGER);
     }
     denied(&client.call(RequestCode(4711), &[], "").await, STRANGER);
@@ -201,7 +201,7 @@ async fn administration_needs_an_administrator() {
     ] {
         let spec = COMMANDS.iter().find(|c| c.code.0 == code).unwrap();
         let value = |kind: &str| if kind.starts_with('i') { "0" } else { "open" };
-        let fields = spec.request.iter().map(|field| (field.name, value(field.kind))).collect();
+        let fields = spec.request.fields.iter().map(|field| (field.name, value(field.kind))).collect();
         let mut frame = Frame::request(spec.code, fields, bytes::Bytes::new());
         user().sign(&mut frame);
         denied(&client.exchange(frame).await, "only an administrator");

@@ -32,7 +32,7 @@ async fn a_missing_field_and_a_wrong_number_are_named() {
     let node = Setup::new().start().await;
     let client = node.client();
     let whole = request::<call::SendMessage>(&message("orders", 0), "m");
-    for spec in COMMANDS.iter().find(|c| c.code == RequestCode::SEND_MESSAGE).unwrap().request {
+    for spec in COMMANDS.iter().find(|c| c.code == RequestCode::SEND_MESSAGE).unwrap().request.fields {
         let fields: Fields = whole.fields.iter().filter(|(name, _)| *name != spec.name).collect();
         let answer = client.exchange(Frame { fields, ..whole.clone() }).await;
         if spec.required {
@@ -157,7 +157,7 @@ fn is_answered_alone(spec: &CommandSpec) -> bool {
 /// Fields of a command, each with the value that `choose` has for its kind.
 fn fields_of(spec: &CommandSpec, choose: impl Fn(&str, &str) -> String) -> Fields {
     let mut fields = Fields::new();
-    for field in spec.request {
+    for field in spec.request.fields {
         // A pull that waits is answered too, but not now.
         let value = if field.name == "suspendTimeoutMillis" { "0".to_owned() } else { choose(field.name, field.kind) };
         fields.push(field.name, &value);

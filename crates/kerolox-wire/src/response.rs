@@ -7,12 +7,13 @@ use std::fmt;
 pub struct ResponseCode(pub i32);
 
 macro_rules! response_codes {
-    ($($(#[$doc:meta])* $number:literal $name:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $number:literal $name:ident;)*) => {
         impl ResponseCode {
-            $($(#[$doc])* pub const $name: Self = Self($number);)*
+            $($(#[doc = $doc])* pub const $name: Self = Self($number);)*
 
-            /// Every code of the table with its name.
-            pub const ALL: &'static [(Self, &'static str)] = &[$((Self($number), stringify!($name))),*];
+            /// Every code of the table with its name and what it says.
+            pub const ALL: &'static [(Self, &'static str, &'static str)] =
+                &[$((Self($number), stringify!($name), concat!($($doc),*))),*];
         }
     };
 }
@@ -96,7 +97,7 @@ impl ResponseCode {
     /// The name in the table.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
-        Self::ALL.iter().find(|(code, _)| *code == self).map(|(_, name)| *name)
+        Self::ALL.iter().find(|(code, ..)| *code == self).map(|(_, name, _)| *name)
     }
 }
 

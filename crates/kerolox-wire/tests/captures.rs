@@ -98,9 +98,9 @@ macro_rules! round_trips {
                 type Request = <call::$call as Call>::Request;
                 type Response = <call::$call as Call>::Response;
                 return if answer {
-                    (through::<Response>(fields, Names::Long), Response::FIELDS)
+                    (through::<Response>(fields, Names::Long), Response::SPEC.fields)
                 } else {
-                    (through::<Request>(fields, <call::$call as Call>::NAMES), Request::FIELDS)
+                    (through::<Request>(fields, <call::$call as Call>::NAMES), Request::SPEC.fields)
                 };
             })*
             panic!("{code} is not in the list of this test");

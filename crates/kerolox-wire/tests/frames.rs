@@ -158,7 +158,7 @@ fn no_number_of_the_table_is_used_twice() {
 fn every_header_of_the_table_reads_back_what_it_wrote() {
     for command in COMMANDS {
         let mut frame = Frame { code: command.code.0, ..Frame::default() };
-        for field in command.request {
+        for field in command.request.fields {
             let value = match field.kind {
                 "i32" | "i64" => "7",
                 "bool" => "true",
@@ -168,7 +168,7 @@ fn every_header_of_the_table_reads_back_what_it_wrote() {
         }
         let request = Request::decode(&frame).unwrap_or_else(|e| panic!("{}: {e}", command.name));
         assert_ne!(request, Request::Other(command.code.0), "{}", command.name);
-        for field in command.request.iter().filter(|f| f.required) {
+        for field in command.request.fields.iter().filter(|f| f.required) {
             let mut without = frame.clone();
             without.fields = frame.fields.iter().filter(|(k, _)| *k != field.name).collect();
             assert!(Request::decode(&without).is_err(), "{} without {}", command.name, field.name);

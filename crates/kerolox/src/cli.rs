@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::load::Given;
 use crate::config::settings::Settings;
 use crate::config::table::Role;
 use crate::config::{docs, roles};
 use crate::serve::{self, Standalone};
-use crate::{admin, logging};
+use crate::{admin, logging, protocol};
 
 /// A message broker in the place of Apache RocketMQ.
 #[derive(Debug, Parser)]
@@ -53,9 +53,15 @@ enum RoleCommand {
     #[command(hide = true)]
     Docs {
         /// Which page
-        #[arg(value_parser = ["config"])]
-        page: String,
+        page: Page,
     },
+}
+
+/// A generated page, `docs/reference/*.md`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Page {
+    Config,
+    Protocol,
 }
 
 #[derive(Debug, Args)]
@@ -146,7 +152,8 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
         RoleCommand::Console(args) => console(&args),
         RoleCommand::Admin { args } => admin::run(args),
         RoleCommand::Shutdown { role, timeout } => serve::shutdown::run(role.as_deref(), Duration::from_secs(timeout)),
-        RoleCommand::Docs { .. } => print(&docs::page()),
+        RoleCommand::Docs { page: Page::Config } => print(&docs::page()),
+        RoleCommand::Docs { page: Page::Protocol } => print(&protocol::page()),
     }
 }
 

@@ -6,6 +6,7 @@ mod clock;
 mod config;
 mod logging;
 mod metrics;
+mod protocol;
 mod serve;
 
 use std::process::ExitCode;

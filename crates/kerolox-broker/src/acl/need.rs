@@ -68,7 +68,7 @@ impl<'a> Need<'a> {
                 need.topic(Cow::Owned(asked.subscription_data.topic), Access::Subscribe);
             }
             Kind::SendBack => {
-                need.named(SendBack::FIELDS, frame, Access::Subscribe);
+                need.named(SendBack::SPEC.fields, frame, Access::Subscribe);
                 if let Some(topic) = frame.fields.get("originTopic").filter(|topic| !topic.is_empty()) {
                     need.topic(Cow::Borrowed(topic), Access::Publish);
                 }
@@ -150,7 +150,7 @@ fn body<T: serde::de::DeserializeOwned>(frame: &Frame, what: &str) -> Result<T, 
 
 /// The header fields of the frame's command.
 fn specs(frame: &Frame) -> &'static [FieldSpec] {
-    COMMANDS.iter().find(|command| command.code.0 == frame.code).map_or(&[], |command| command.request)
+    COMMANDS.iter().find(|command| command.code.0 == frame.code).map_or(&[], |command| command.request.fields)
 }
 
 enum Kind {

@@ -23,6 +23,19 @@ pub struct FieldSpec {
     pub required: bool,
     /// Rust type of the value.
     pub kind: &'static str,
+    /// What it says.
+    pub doc: &'static str,
+}
+
+/// What is known of one header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeaderSpec {
+    /// Name of its type, empty for the header without fields.
+    pub name: &'static str,
+    /// What it says.
+    pub doc: &'static str,
+    /// The fields in declaration order.
+    pub fields: &'static [FieldSpec],
 }
 
 impl FieldSpec {
@@ -35,8 +48,8 @@ impl FieldSpec {
 
 /// A request or response header.
 pub trait Header: Sized {
-    /// The fields in declaration order.
-    const FIELDS: &'static [FieldSpec];
+    /// Its name and fields.
+    const SPEC: &'static HeaderSpec;
 
     /// Reads the header.
     ///
@@ -174,20 +187,25 @@ pub(super) fn put<T: FieldValue>(fields: &mut Fields, names: Names, name: &str, 
 /// Declares a header by rows of `field: required|optional|default Type = "name" | "n"`; the last word is the
 /// one-letter name, and `default` takes an absent field for the type's default.
 macro_rules! header {
-    ($(#[$doc:meta])* $name:ident { $(
-        $(#[$field_doc:meta])* $field:ident: $kind:ident $ty:ty = $long:literal $(| $short:literal)?
+    ($(#[doc = $doc:literal])* $name:ident { $(
+        $(#[doc = $field_doc:literal])* $field:ident: $kind:ident $ty:ty = $long:literal $(| $short:literal)?
     ),* $(,)? }) => {
-        $(#[$doc])*
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq)]
-        pub struct $name { $($(#[$field_doc])* pub $field: header!(@type $kind $ty)),* }
+        pub struct $name { $($(#[doc = $field_doc])* pub $field: header!(@type $kind $ty)),* }
 
         impl $crate::command::Header for $name {
-            const FIELDS: &'static [$crate::command::FieldSpec] = &[$($crate::command::FieldSpec {
-                name: $long,
-                short: header!(@short $($short)?),
-                required: header!(@required $kind),
-                kind: stringify!($ty),
-            }),*];
+            const SPEC: &'static $crate::command::HeaderSpec = &$crate::command::HeaderSpec {
+                name: stringify!($name),
+                doc: concat!($($doc),*),
+                fields: &[$($crate::command::FieldSpec {
+                    name: $long,
+                    short: header!(@short $($short)?),
+                    required: header!(@required $kind),
+                    kind: stringify!($ty),
+                    doc: concat!($($field_doc),*),
+                }),*],
+            };
 
             fn decode(fields: &$crate::fields::Fields) -> Result<Self, $crate::command::HeaderError> {
                 Ok(Self { $($field: header!(@decode $kind fields, $ty, $long, header!(@short $($short)?))),* })
@@ -229,7 +247,7 @@ pub(super) use header;
 pub struct NoFields;
 
 impl Header for NoFields {
-    const FIELDS: &'static [FieldSpec] = &[];
+    const SPEC: &'static HeaderSpec = &HeaderSpec { name: "", doc: "", fields: &[] };
 
     fn decode(_: &Fields) -> Result<Self, HeaderError> {
         Ok(Self)

@@ -9,5 +9,5 @@ pub mod pull;
 pub mod send;
 mod table;
 
-pub use header::{FieldSpec, FieldValue, Header, HeaderError, Names, NoFields};
+pub use header::{FieldSpec, FieldValue, Header, HeaderError, HeaderSpec, Names, NoFields};
 pub use table::{COMMANDS, Call, CommandSpec, Request, RequestCode, Served, call};

@@ -2,7 +2,7 @@
 //!
 //! Numbers are those of RocketMQ 4.7.1 (327 came later and is answered too) and are never reused.
 
-use super::header::{FieldSpec, Header, HeaderError, Names, NoFields};
+use super::header::{Header, HeaderError, HeaderSpec, Names, NoFields};
 use super::{admin, client, name_server, offset, pull, send};
 use crate::frame::Frame;
 
@@ -34,10 +34,12 @@ pub struct CommandSpec {
     pub served: Served,
     /// What it does.
     pub doc: &'static str,
-    /// Fields of the request header.
-    pub request: &'static [FieldSpec],
-    /// Fields of the response header.
-    pub response: &'static [FieldSpec],
+    /// Which field names the request is written with.
+    pub names: Names,
+    /// The request header.
+    pub request: &'static HeaderSpec,
+    /// The response header.
+    pub response: &'static HeaderSpec,
 }
 
 /// A request type that knows its code and its answer.
@@ -64,8 +66,9 @@ macro_rules! commands {
             name: stringify!($name),
             served: Served::$served,
             doc: concat!($($doc),*),
-            request: <$request as Header>::FIELDS,
-            response: <$response as Header>::FIELDS,
+            names: commands!(@names $($names)?),
+            request: <$request as Header>::SPEC,
+            response: <$response as Header>::SPEC,
         }),*];
 
         /// A request with its header decoded.
