@@ -49,7 +49,7 @@ pub struct BrokerConfig {
     pub cluster_topic: bool,
     /// Topic named after the broker is usable.
     pub broker_topic: bool,
-    /// Create the trace topic.
+    /// Create the trace topic, and mark messages with what consumers of 5.x need for a trace.
     pub trace_topic: bool,
     /// Name of the trace topic.
     pub trace_topic_name: String,

@@ -60,7 +60,7 @@ impl Service for Serving {
 fn serve_one(node: &Arc<Node>, peer: &Arc<Peer>, frame: &Frame, request: Request, out: &mut BytesMut) {
     let to = ReplyTo::from(frame);
     let answer = match request {
-        Request::PullMessage(pull) => return node.pull(peer, frame, pull, out),
+        Request::PullMessage(pull) | Request::LitePullMessage(pull) => return node.pull(peer, frame, pull, out),
         Request::SendBack(header) => return node.send_back(peer, frame, &header, out),
         Request::SendReply(header) | Request::SendReplyV2(header) => {
             return node.send_reply(peer, frame, header, out);
@@ -86,12 +86,14 @@ fn serve_one(node: &Arc<Node>, peer: &Arc<Peer>, frame: &Frame, request: Request
         Request::LockBatch(_) => node.lock_queues(frame),
         Request::UnlockBatch(_) => node.unlock_queues(frame),
         Request::GetAllTopics(_) => Ok(node.all_topics()),
+        Request::GetTopic(header) => node.one_topic(&header),
         Request::DeleteTopic(header) => node.delete_topic(&header),
         Request::GetTopicStats(header) => node.topic_stats(&header),
         Request::GetSystemTopics(_) => Ok(node.system_topics()),
         Request::QueryConsumersOfTopic(header) => Ok(node.consumers_of_topic(&header)),
         Request::CreateGroup(_) => node.create_group(frame),
         Request::GetAllGroups(_) => Ok(node.all_groups()),
+        Request::GetGroup(header) => node.one_group(&header),
         Request::DeleteGroup(header) => Ok(node.delete_group(&header)),
         Request::GetConsumerConnections(header) => node.consumer_connections(&header),
         Request::GetProducerConnections(header) => node.producer_connections(&header),

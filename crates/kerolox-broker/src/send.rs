@@ -1,5 +1,6 @@
 //! Sends: checks, the record each message becomes, one append for all that arrived together, and the answers.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -212,14 +213,21 @@ impl Node {
             let own = [(properties::CLUSTER, self.config.cluster.as_str()), (properties::DELAY, "")];
             return Ok(Target { topic: dead, queue_id: QueueId::new(0), properties: properties::with(text, &own) });
         }
-        // Java's producers leave the last separator away now and then; a property added behind it needs one.
-        let mut own = String::with_capacity(text.len() + self.config.cluster.len() + 16 + 1);
-        own.push_str(text);
-        if !text.is_empty() && !text.ends_with(properties::PAIR_END) {
-            own.push(properties::PAIR_END);
-        }
+        let mut own = extensible(text, self.config.cluster.len() + 16);
         properties::push(&mut own, properties::CLUSTER, &self.config.cluster);
+        if self.config.trace_topic {
+            self.mark_for_trace(&mut own);
+        }
         Ok(Target { topic: topic.name.clone(), queue_id, properties: own })
+    }
+
+    /// Adds the properties without which consumers of 5.x leave no trace of a message, unless it brings them: a message
+    /// that a consumer sends again does. A broker of 5.x adds them always, 4.7.1 never.
+    fn mark_for_trace(&self, text: &mut String) {
+        if properties::find(text, properties::MSG_REGION).is_none() {
+            properties::push(text, properties::MSG_REGION, &self.config.region);
+            properties::push(text, properties::TRACE_ON, self.trace_on());
+        }
     }
 
     /// The dead letter topic, when the message was handed back too often (`%RETRY%` sends by consumers).
@@ -245,11 +253,23 @@ impl Node {
         if size as u64 > u64::from(limit) {
             return Err(illegal(format!("the batch has {size} bytes, {limit} are allowed")));
         }
-        let mut records = Vec::new();
+        let mut items = Vec::new();
         for item in BatchItems::new(asked.body) {
             let item = item.map_err(|e| illegal(format!("malformed batch: {e}")))?;
             crate::timer::refuse_in_batch(item.properties)?;
-            records.push(NewRecord {
+            let mut text = Cow::Borrowed(item.properties);
+            if self.config.trace_topic {
+                text = Cow::Owned(extensible(&text, 64));
+                self.mark_for_trace(text.to_mut());
+            }
+            items.push((item, text));
+        }
+        if items.is_empty() {
+            return Err(illegal("the batch has no message".to_owned()));
+        }
+        let records: Vec<_> = items
+            .iter()
+            .map(|(item, text)| NewRecord {
                 topic: asked.topic.name.as_str(),
                 queue_id: asked.queue_id.get(),
                 flag: item.flag,
@@ -260,12 +280,9 @@ impl Node {
                 reconsume_times: header.reconsume_times,
                 prepared_transaction_offset: 0,
                 body: item.body,
-                properties: item.properties,
-            });
-        }
-        if records.is_empty() {
-            return Err(illegal("the batch has no message".to_owned()));
-        }
+                properties: text,
+            })
+            .collect();
         let queue = self.store.queue(&asked.topic.name, asked.queue_id);
         group.batch.push_group(&queue, &records)?;
         Ok(records.len() as u64)
@@ -376,9 +393,13 @@ impl Node {
 
     /// Every answer to a send tells the region and whether tracing is allowed; Java fails without them.
     pub(crate) fn decorate(&self, mut reply: Reply) -> Reply {
-        reply.fields.push("MSG_REGION", &self.config.region);
-        reply.fields.push("TRACE_ON", if self.config.live.trace_on() { "true" } else { "false" });
+        reply.fields.push(properties::MSG_REGION, &self.config.region);
+        reply.fields.push(properties::TRACE_ON, self.trace_on());
         reply
+    }
+
+    fn trace_on(&self) -> &'static str {
+        if self.config.live.trace_on() { "true" } else { "false" }
     }
 
     fn create_topic_by_send(&self, peer: &Peer, header: &SendMessage) -> Result<Arc<Topic>, Refusal> {
@@ -413,4 +434,15 @@ impl Node {
 /// Messages of a topic with several tags each say so in their flag.
 fn tag_bits(topic: &Topic) -> i32 {
     if topic.filter_type == FilterType::MultiTag { sys_flag::MULTI_TAGS } else { 0 }
+}
+
+/// A copy of a properties text that can be added to, with room for `more` bytes. Java's producers leave the last separator
+/// away now and then; a property added behind it needs one.
+fn extensible(text: &str, more: usize) -> String {
+    let mut own = String::with_capacity(text.len() + more + 1);
+    own.push_str(text);
+    if !text.is_empty() && !text.ends_with(properties::PAIR_END) {
+        own.push(properties::PAIR_END);
+    }
+    own
 }

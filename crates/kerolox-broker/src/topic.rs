@@ -171,7 +171,7 @@ impl Topic {
         Ok(Self::new(TopicName::dlq_of(group)?, 1, Perm::WRITE))
     }
 
-    fn to_config(&self, perm: Perm) -> TopicConfig {
+    pub(crate) fn to_config(&self, perm: Perm) -> TopicConfig {
         TopicConfig {
             topic_name: self.name.to_string(),
             read_queue_nums: self.read_queues.cast_signed(),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use common::*;
 use kerolox_wire::body::{
     CheckClientConfig, ConsumeStats, ConsumerConnection, ConsumerIds, ConsumerStatus, HeartbeatData, LockReply,
-    LockRequest, MessageQueue, ProducerData, Style, SubscriptionData, SubscriptionGroupTable, TopicConfigTable,
-    from_json, to_json,
+    LockRequest, MessageQueue, ProducerData, Style, SubscriptionData, SubscriptionGroupConfig, SubscriptionGroupTable,
+    TopicConfig, TopicConfigTable, from_json, to_json,
 };
 use kerolox_wire::command::client::{ConsumerGroup, ProducerGroup, UnregisterClient};
 use kerolox_wire::command::offset::{
@@ -320,5 +320,29 @@ async fn a_queue_lock_lasts_until_it_is_given_back_or_runs_out() {
     assert!(lock("c2", &[1]).await.is_empty(), "only the owner gives back");
     ok(&client.ask::<call::UnlockBatch>(&NoFields {}, asked("c1", &[1])).await);
     assert_eq!(lock("c2", &[1]).await, [1]);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn one_topic_and_one_group_can_be_asked_for() {
+    let setup = Setup::new();
+    let node = setup.start().await;
+    let client = node.client();
+    client.send(&message("orders", 0), "m").await;
+    let answer = client.ask::<call::GetTopic>(&admin::TopicRef { topic: topic("orders") }, "").await;
+    ok(&answer);
+    let config: TopicConfig = from_json(&answer.body).unwrap();
+    assert_eq!((config.topic_name.as_str(), config.perm), ("orders", 6));
+    let answer = client.ask::<call::GetTopic>(&admin::TopicRef { topic: topic("bills") }, "").await;
+    refused(&answer, ResponseCode::TOPIC_NOT_EXIST, "No topic in this broker. topic: bills");
+
+    let of = |name: &str| admin::GroupRef { group: group(name) };
+    let answer = client.ask::<call::GetGroup>(&of("g"), "").await;
+    ok(&answer);
+    let config: SubscriptionGroupConfig = from_json(&answer.body).unwrap();
+    assert_eq!(config, SubscriptionGroupConfig { group_name: "g".to_owned(), ..SubscriptionGroupConfig::default() });
+    setup.switch("auto_create_group", false);
+    let answer = client.ask::<call::GetGroup>(&of("other"), "").await;
+    refused(&answer, ResponseCode::SUBSCRIPTION_GROUP_NOT_EXIST, "subscription group [other] does not exist");
     node.stop().await;
 }

@@ -51,6 +51,19 @@ async fn messages_come_back_with_the_range_of_the_queue() {
 }
 
 #[tokio::test]
+async fn a_consumer_that_polls_is_answered_by_the_number_of_newer_clients_too() {
+    let node = Setup::new().start().await;
+    let client = node.client();
+    client.send(&message("orders", 0), "m").await;
+    client.read("orders", 0, 0, 1).await;
+    let answer = client.ask::<call::LitePullMessage>(&pull("g", "orders", 0, 0), "").await;
+    ok(&answer);
+    assert_eq!(bodies(&messages_of(&answer)), ["m"]);
+    assert_eq!(pull_result(&answer).next_begin_offset, 1);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn an_offset_outside_of_the_queue_is_corrected() {
     let node = Setup::new().start().await;
     let client = node.client();

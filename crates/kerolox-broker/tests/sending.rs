@@ -121,6 +121,31 @@ async fn a_one_way_send_is_stored_and_not_answered() {
 }
 
 #[tokio::test]
+async fn with_a_trace_topic_messages_carry_what_newer_consumers_need_for_a_trace() {
+    let mut setup = Setup::new();
+    let sent_again = "MSG_REGION\u{1}elsewhere\u{2}TRACE_ON\u{1}false\u{2}";
+    for (trace, expected) in [(false, None), (true, Some(("DefaultRegion", "true")))] {
+        setup.trace = trace;
+        let node = setup.start().await;
+        let client = node.client();
+        let from = client.send(&message("orders", 0), "m").await.queue_offset;
+        let batch = SendMessage { batch: true, ..message("orders", 0) };
+        let answer = client.ask::<call::SendBatch>(&batch, batch_body(&[("b0", ""), ("b1", "TAGS\u{1}x")])).await;
+        ok(&answer);
+        let again = SendMessage { properties: Some(sent_again.to_owned()), ..message("orders", 0) };
+        client.send(&again, "again").await;
+        let read = client.read("orders", 0, from, 4).await;
+        let marks = |m: &Message| Some((m.property("MSG_REGION")?.to_owned(), m.property("TRACE_ON")?.to_owned()));
+        let expected = expected.map(|(region, on): (&str, &str)| (region.to_owned(), on.to_owned()));
+        assert!(read[..3].iter().all(|message| marks(message) == expected), "{trace}");
+        assert_eq!((bodies(&read)[2], read[2].property("TAGS")), ("b1", Some("x")));
+        assert_eq!(marks(&read[3]), Some(("elsewhere".to_owned(), "false".to_owned())));
+        assert_eq!(read[3].properties.matches("MSG_REGION").count(), 1);
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_batch_gets_consecutive_places_and_an_id_each() {
     let node = Setup::new().start().await;
     let client = node.client();

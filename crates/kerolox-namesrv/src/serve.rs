@@ -101,6 +101,9 @@ impl NameServer {
             // Commands that others answer; listed, so that a new one does not end up here unseen.
             Request::SendMessage(_)
             | Request::PullMessage(_)
+            | Request::LitePullMessage(_)
+            | Request::GetTopic(_)
+            | Request::GetGroup(_)
             | Request::QueryMessage(_)
             | Request::QueryConsumerOffset(_)
             | Request::UpdateConsumerOffset(_)

@@ -180,6 +180,7 @@ fn kind(request: &Request) -> Kind {
         | Request::SendReply(_)
         | Request::SendReplyV2(_) => Kind::Named(Access::Publish),
         Request::PullMessage(_)
+        | Request::LitePullMessage(_)
         | Request::QueryMessage(_)
         | Request::QueryConsumerOffset(_)
         | Request::UpdateConsumerOffset(_)
@@ -188,6 +189,8 @@ fn kind(request: &Request) -> Kind {
         | Request::GetMaxOffset(_)
         | Request::GetMinOffset(_)
         | Request::GetEarliestStoreTime(_)
+        | Request::GetTopic(_)
+        | Request::GetGroup(_)
         | Request::GetTopicStats(_)
         | Request::GetConsumerConnections(_)
         | Request::GetConsumeStats(_)

@@ -1,7 +1,7 @@
 //! Consumer groups: create, delete, list, connections.
 
 use kerolox_wire::body::{Style, SubscriptionGroupConfig, from_json, to_json};
-use kerolox_wire::command::admin::DeleteGroup;
+use kerolox_wire::command::admin::{DeleteGroup, GroupRef};
 use kerolox_wire::command::client::{ConsumerGroup, ProducerGroup};
 use kerolox_wire::frame::Frame;
 use kerolox_wire::reply::Reply;
@@ -32,6 +32,11 @@ impl Node {
     /// All groups with the version of the table.
     pub(crate) fn all_groups(&self) -> Reply {
         Reply::body(to_json(&self.groups.table(), Style::Fastjson))
+    }
+
+    /// One group. As in 5.x, a group that consumers could use is made when it is asked about.
+    pub(crate) fn one_group(&self, asked: &GroupRef) -> Result<Reply, Refusal> {
+        Ok(Reply::body(to_json(&*self.group_or_create(&asked.group)?, Style::Fastjson)))
     }
 
     /// Connections and subscriptions of a consumer group.

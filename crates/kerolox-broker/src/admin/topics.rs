@@ -76,6 +76,15 @@ impl Node {
         Reply::body(to_json(&self.topics.register_all(Perm::READ_WRITE), Style::Fastjson))
     }
 
+    /// One topic.
+    pub(crate) fn one_topic(&self, asked: &TopicRef) -> Result<Reply, Refusal> {
+        let name = asked.topic.as_str();
+        let topic = self.topics.get(name).ok_or_else(|| {
+            Refusal::new(ResponseCode::TOPIC_NOT_EXIST, format!("No topic in this broker. topic: {name}"))
+        })?;
+        Ok(Reply::body(to_json(&topic.to_config(topic.perm), Style::Fastjson)))
+    }
+
     /// Names of the topics that the system uses.
     pub(crate) fn system_topics(&self) -> Reply {
         let topic_list = self.topics.system_names().iter().map(ToString::to_string).collect();

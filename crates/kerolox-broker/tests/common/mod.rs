@@ -43,6 +43,8 @@ pub(crate) struct Setup {
     pub(crate) clock: Arc<TestClock>,
     /// Whether messages may have a time of their own.
     pub(crate) timers: bool,
+    /// Whether there is a trace topic.
+    pub(crate) trace: bool,
     /// File of accounts.
     pub(crate) accounts: Option<PathBuf>,
     /// Keeps the directory until the test ends.
@@ -91,7 +93,8 @@ impl Setup {
             ..store
         };
         let (live, settings) = Default::default();
-        Self { store, live, settings, disk, simulated: None, clock, timers: true, accounts: None, folder }
+        let (timers, trace, accounts) = (true, false, None);
+        Self { store, live, settings, disk, simulated: None, clock, timers, trace, accounts, folder }
     }
 
     /// Starts a broker.
@@ -126,7 +129,7 @@ impl Setup {
             timer_max_delay_ms: 366 * 86_400_000,
             cluster_topic: true,
             broker_topic: true,
-            trace_topic: false,
+            trace_topic: self.trace,
             trace_topic_name: "RMQ_SYS_TRACE_TOPIC".to_owned(),
             queue_lock_lifetime: Duration::from_secs(60),
             region: "DefaultRegion".to_owned(),

@@ -26,7 +26,7 @@ header! {
 }
 
 header! {
-    /// Names a topic (202, 215, 300).
+    /// Names a topic (202, 215, 300, 351).
     TopicRef {
         /// Topic.
         topic: required TopicName = "topic",
@@ -90,6 +90,14 @@ header! {
         broker_addr: required String = "brokerAddr",
         /// Cluster name.
         cluster_name: required String = "clusterName",
+    }
+}
+
+header! {
+    /// Names a consumer group (352).
+    GroupRef {
+        /// Group.
+        group: required GroupName = "group",
     }
 }
 

@@ -4,7 +4,7 @@ use super::header::header;
 use crate::names::{GroupName, TopicName};
 
 header! {
-    /// Asks for messages of one queue (11).
+    /// Asks for messages of one queue (11, 361).
     PullMessage {
         /// Group that consumes.
         consumer_group: required GroupName = "consumerGroup",

@@ -1,6 +1,6 @@
 //! The table of commands. A row is `code NAME Variant @ server (Header) -> ResponseHeader;`.
 //!
-//! Numbers are those of RocketMQ 4.7.1 (327 came later and is answered too) and are never reused.
+//! Numbers are those of RocketMQ 4.7.1 and are never reused; from 327 on they came later and are answered too.
 
 use super::header::{Header, HeaderError, HeaderSpec, Names, NoFields};
 use super::{admin, client, name_server, offset, pull, send};
@@ -280,6 +280,12 @@ commands! {
     326 PUSH_REPLY_MESSAGE_TO_CLIENT PushReply @ Client (send::PushReply) -> NoFields;
     /// Gives a broker's topics their write permission back.
     327 ADD_WRITE_PERM_OF_BROKER AddWritePerm @ NameServer (name_server::BrokerName) -> name_server::AddWritePermResult;
+    /// Reads one topic.
+    351 GET_TOPIC_CONFIG GetTopic @ Broker (admin::TopicRef) -> NoFields;
+    /// Reads one consumer group.
+    352 GET_SUBSCRIPTIONGROUP_CONFIG GetGroup @ Broker (admin::GroupRef) -> NoFields;
+    /// Reads messages of one queue for a consumer that polls; the same as 11.
+    361 LITE_PULL_MESSAGE LitePullMessage @ Broker (pull::PullMessage) -> pull::PullResult;
 }
 
 impl RequestCode {

@@ -36,7 +36,7 @@ keys! {
     broker_topic_enable: bool = key("brokerTopicEnable", Rule::Switch, "true");
     /// Name of the trace topic.
     msg_trace_topic_name: String = key("msgTraceTopicName", NAME, "RMQ_SYS_TRACE_TOPIC").important();
-    /// Whether the trace topic is created.
+    /// Whether the trace topic is created, and messages get the properties that consumers of 5.x need for a trace.
     trace_topic_enable: bool = key("traceTopicEnable", Rule::Switch, "false").important();
     /// Time between two writes of `consumerOffset.json`.
     flush_consumer_offset_interval: Duration =
