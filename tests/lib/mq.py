@@ -60,7 +60,7 @@ class Conn:
         host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.opaque, self.frames, self.ready = 0, Frames(), []
+        self.opaque, self.frames, self.ready, self.requests = 0, Frames(), [], []
 
     def close(self):
         self.socket.close()
@@ -71,12 +71,13 @@ class Conn:
         return self.opaque
 
     def take(self):
-        """The next answer; requests of the server are passed over."""
+        """The next answer; requests of the server are put aside in `requests`."""
         while True:
             while self.ready:
                 head, body = self.ready.pop(0)
                 if head["flag"] & 1:
                     return head, body
+                self.requests.append((head, body))
             data = self.socket.recv(1 << 18)
             if not data:
                 raise EOFError("connection closed")
