@@ -7,8 +7,8 @@ use super::failure::Failure;
 use super::options::Given;
 use super::session::Session;
 use super::{
-    acl, broker, cluster, connection, doctor, group, message, namesrv, print, progress, queue, send, stats, status,
-    topic,
+    acl, broker, cluster, connection, doctor, group, message, monitor, namesrv, print, progress, queue, send, stats,
+    status, topic,
 };
 
 /// What running a command gives back.
@@ -120,6 +120,7 @@ pub(super) const COMMANDS: &[&Command] = &[
     &topic::UPDATE_ORDER_CONF,
     &broker::CLEAN_EXPIRED_CQ,
     &broker::CLEAN_UNUSED_TOPIC,
+    &monitor::START_MONITORING,
     &stats::STATS_ALL,
     &queue::ALLOCATE_MQ,
     &send::CHECK_MSG_SEND_RT,

@@ -12,6 +12,7 @@ mod failure;
 mod group;
 mod help;
 mod message;
+mod monitor;
 mod namesrv;
 mod options;
 mod output;

@@ -116,7 +116,8 @@ async fn get_namesrv_config(s: &Session, _: &Given) -> Result<(), Failure> {
 async fn update_namesrv_config(s: &Session, given: &Given) -> Result<(), Failure> {
     let (key, value) = (given.required('k')?, given.required('v')?);
     s.client.set_name_server_config(key, value).await?;
-    let servers = s.client.name_servers().join(", ");
-    s.out.line(format_args!("update name server config success![{servers}]\n{key} : {value}"));
+    // As in 4.7.1, those given with -n are named.
+    let servers = if given.flag('n') { format!("[{}]", s.client.name_servers().join(", ")) } else { String::new() };
+    s.out.line(format_args!("update name server config success!{servers}\n{key} : {value}"));
     Ok(())
 }

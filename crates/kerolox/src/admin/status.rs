@@ -94,7 +94,7 @@ fn write_page(folder: &Path, client_id: &str, page: &str) -> String {
 }
 
 /// Members of a push group that have run for a while must subscribe to the same.
-fn same_subscriptions(infos: &[(String, ConsumerRunningInfo)], now: i64) -> bool {
+pub(super) fn same_subscriptions(infos: &[(String, ConsumerRunningInfo)], now: i64) -> bool {
     let Some((_, first)) = infos.first() else { return true };
     let started = first.properties.get(PROP_START_TIMESTAMP).and_then(|text| text.parse::<i64>().ok()).unwrap_or(now);
     if !is_push(first) || now - started <= SETTLED_AFTER_MS {
@@ -118,7 +118,7 @@ fn is_push(info: &ConsumerRunningInfo) -> bool {
 }
 
 /// Queues that do not move.
-fn trouble(client_id: &str, info: &ConsumerRunningInfo, now: i64) -> String {
+pub(super) fn trouble(client_id: &str, info: &ConsumerRunningInfo, now: i64) -> String {
     let mut lines = String::new();
     if !is_push(info) {
         return lines;
