@@ -246,6 +246,29 @@ fn the_guides_say_the_same_in_both_languages_and_name_every_example() {
 }
 
 #[test]
+fn every_page_is_in_the_book_and_its_programs_are_real() {
+    let docs = root().join("docs");
+    let summary = docs.join("SUMMARY.md");
+    let listed: BTreeSet<PathBuf> = links(&text(&summary)).iter().map(|link| docs.join(link)).collect();
+    let pages = files(&[".md"]).into_iter().filter(|path| path.starts_with(&docs) && *path != summary);
+    for page in pages {
+        assert!(listed.contains(&page), "docs/SUMMARY.md lacks {}", shown(&page));
+    }
+    // each line of a program in the quickstart stands in one of the programs that it links to
+    let page = text(&docs.join("quickstart.md"));
+    let programs = links(&page).into_iter().filter(|link| link.contains("examples/"));
+    let programs: String = programs.map(|link| text(&docs.join(link))).collect();
+    let mut inside = false;
+    for line in page.lines() {
+        if line.starts_with("```") {
+            inside = line.len() > "```".len();
+        } else if inside {
+            assert!(programs.contains(line.trim()), "quickstart.md has a line that is in no program: {line}");
+        }
+    }
+}
+
+#[test]
 fn nothing_names_the_folder_that_it_was_written_in() {
     let here = root().display().to_string();
     for path in files(&[""]) {
