@@ -41,6 +41,8 @@ public final class SlowConsumer {
         consumer.setConsumeConcurrentlyMaxSpan(500);
         // minutes; what takes longer is handed back and comes again
         consumer.setConsumeTimeout(15);
+        // a shutdown lets the work in hand end, and its progress be noted, for as long as this
+        consumer.setAwaitTerminationMillisWhenShutdown(5_000);
         consumer.subscribe(TOPIC, "*");
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
             mostAtOnce.accumulateAndGet(working.incrementAndGet(), Math::max);
