@@ -11,6 +11,8 @@ import time
 import mq
 
 CASES = []
+# Before the first of these the JSON of JSON is asked for.
+TAKING_AWAY = "deleteSubGroup"
 GET_KV, TOPICS, GROUPS, BROKER_CONFIG, ACCOUNTS, NAMESRV_CONFIG, GROUP_OFFSET, ADD_WRITE_PERM = 101, 21, 201, 26, 54, 319, 14, 327
 LIVE, MEMBERS, SENDERS = "live", "members", "senders"
 
@@ -336,6 +338,53 @@ case("updateGlobalWhiteAddr", words("-b {broker} -g 127.0.0.1,10.10.103.*"), lin
      "the broker has the list", effect=lambda pair, _: lambda: "10.10.103.*" in str(json.loads(pair.br(ACCOUNTS)[1])["globalWhiteAddrs"]))
 case("deleteAccessConfig", words("-b {broker} -a account-{tool}"), lines(r"^delete plain access config account to <broker> success\."),
      "it is gone", effect=lambda pair, _: lambda: account(pair, "account-" + pair.tool) is None)
+
+# --- for programs ------------------------------------------------------------------------------------------------------
+
+# What each command that shows something is asked for as JSON, on Kerolox; in streams a line is a value.
+JSON, STREAMS = {}, {"printMsg", "printMsgByQueue", "consumeMessage", "clusterRT", "startMonitoring"}
+for line in """
+topicRoute -t {topic}
+topicStatus -t {topic}
+topicClusterList -t {topic}
+topicList -c
+brokerStatus -b {broker}
+queryMsgById -i {live_id}
+queryMsgByKey -t {topic} -k key-1
+queryMsgByUniqueKey -t live -i {live_unique}
+queryMsgByOffset -t live -b {broker_name} -i {live_queue} -o 0
+printMsg -t {topic}
+printMsgByQueue -t {topic} -a {broker_name} -i 2 -p true -d true -f true
+sendMsgStatus -b {broker_name} -c 2
+brokerConsumeStats -b {broker}
+producerConnection -g senders -t live
+consumerConnection -g members
+consumerProgress -g members -s true
+consumerProgress
+consumerStatus -g members
+clusterList
+clusterList -m
+wipeWritePerm -b {broker_name}
+addWritePerm -b {broker_name}
+resetOffsetByTime -g members -t live -s now
+resetOffsetByTime -g {group} -t live -s 1000000000000
+updateOrderConf -t {ordered} -m get
+startMonitoring -c 1
+statsAll -t live
+allocateMQ -t {topic} -i 10.0.0.1,10.0.0.2
+checkMsgSendRT -t {topic} -a 2 -s 64
+clusterRT -s 64 -a 2
+getNamesrvConfig
+getBrokerConfig -b {broker}
+queryCq -t {topic} -q 1 -i 0 -b {broker}
+sendMessage -t {topic} -p 'for programs'
+consumeMessage -t {topic} -b {broker_name} -i 2 -o 1 -c 2
+clusterAclConfigVersion -c {cluster}
+getAccessConfigSubCommand -b {broker}
+doctor
+""".strip().splitlines():
+    command, _, rest = line.partition(" ")
+    JSON.setdefault(command, []).append(words(rest))
 
 # --- taking away -------------------------------------------------------------------------------------------------------
 

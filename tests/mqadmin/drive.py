@@ -1,5 +1,6 @@
 """Runs the cases of cases.py for each pair of tool and server, compares options, and writes or checks the table."""
 import argparse
+import json
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ VERSION = os.environ.get("RMQ_VERSION", "4.7.1")
 STOCK = [RMQ, "mqadmin", VERSION]
 SHELL = [RMQ, "java", VERSION, os.path.join(os.path.dirname(os.path.abspath(__file__)), "StockShell.java")]
 PAIRS = os.environ.get("PAIRS", "stock:kerolox ours:reference ours:kerolox").split()
-BEGIN, END = "<!-- tried -->\n", "<!-- /tried -->"
+BLOCK = "<!-- %s -->\n", "<!-- /%s -->"
 LONGEST_S = float(os.environ.get("LONGEST_S", "90"))
 
 
@@ -161,6 +162,40 @@ def one(pair, case):
     return None
 
 
+def shape(value, key=""):
+    """How a value is built, with its names but not its values; settings and the like, which are many, as one."""
+    if isinstance(value, list):
+        return "[%s]" % ", ".join(dict.fromkeys(shape(item) for item in value[:1]))
+    if isinstance(value, dict):
+        free = key in ("properties", "settings", "figures", "rates") or any(re.match(r"[\d.%]", name) for name in value)
+        if free:
+            return "{*name*: %s}" % shape(next(iter(value.values()))) if value else "{*name*: …}"
+        return "{%s}" % ", ".join(name + (": " + shape(value[name], name) if isinstance(value[name], (dict, list)) else "") for name in value)
+    return "value"
+
+
+def told(pair):
+    """Asks our tool for JSON; a line of the page for each command, and what failed."""
+    lines, failed = [], []
+    for command, calls in cases.JSON.items():
+        stream, shapes = command in cases.STREAMS, []
+        for args in calls:
+            text = ""
+            try:
+                until = (lambda text: text.count("\n") > 0) if command == "clusterRT" else None
+                text = pair.run([command] + args(pair) + ["--output", "json"], until)
+                values = [json.loads(line) for line in text.splitlines()] if stream else [json.loads(text)]
+                assert values and values[0] not in ([], {}), "nothing was told"
+                shapes += [shape(value) for value in values]
+            except (AssertionError, ValueError) as error:
+                failed.append(command)
+                print("FAIL  JSON of %s: %s\n%s" % (command, error, text[:2000]))
+        lines.append("| `%s` | %s | %s |" % (command, "a line each" if stream else "one", " or ".join("`%s`" % s for s in dict.fromkeys(shapes))))
+    print("== JSON: %d commands, %d failed" % (len(cases.JSON), len(failed)))
+    head = ["| command | values | built so |", "| --- | --- | --- |"]
+    return "\n".join(head + sorted(lines)) + "\n", len(failed)
+
+
 def options(dir):
     """Compares ours, as the help pages say, with the stock ones; returns (commands, options, differences)."""
     stock = {}
@@ -206,11 +241,13 @@ def main():
     stock, count, wrong = options(given.dir)
     for line in wrong:
         print("OPTION  " + line)
-    results = {}
+    results, built, failed = {}, None, 0
     for name in PAIRS:
         pair = Pair(name, servers, given.dir)
         begun = time.monotonic()
         for case in cases.CASES:
+            if case.command == cases.TAKING_AWAY and name == "ours:kerolox" and not given.commands:
+                built, failed = told(pair)
             # What others need runs even when not asked for.
             if given.commands and case.command not in given.commands and not case.needed or case.skip(pair):
                 continue
@@ -223,13 +260,13 @@ def main():
                                           (time.monotonic() - t0) * 1000, "" if why is None else " " + why), flush=True)
         pair.close()
         print("== %s: %d s" % (name, time.monotonic() - begun), flush=True)
-    failed = sum(1 for whys in results.values() if any(whys))
+    failed += sum(1 for whys in results.values() if any(whys))
     if not given.commands:
         missing = [c for c in stock if not any(case.command == c for case in cases.CASES)]
         failed += len(missing)
         for command in missing:
             print("FAIL  no case for " + command)
-        failed += page(table(results, stock, count, wrong), given.check)
+        failed += page("tried", table(results, stock, count, wrong), given.check) + page("json", built, given.check)
     print("%d passed, %d failed" % (len(results) - failed, failed + len(wrong)))
     sys.exit(1 if failed or wrong else 0)
 
@@ -252,16 +289,17 @@ def table(results, stock, count, wrong):
     return "\n".join(lines) + "\n"
 
 
-def page(fresh, check):
-    """Puts the table into the page; with `check` returns 1 when it is another."""
+def page(block, fresh, check):
+    """Puts the block into the page; with `check` returns 1 when it is another."""
+    begin, end = (mark % block for mark in BLOCK)
     text = open(PAGE).read()
-    before, rest = text.split(BEGIN)
-    old, after = rest.split(END)
+    before, rest = text.split(begin)
+    old, after = rest.split(end)
     if check:
         if old != fresh:
-            print("FAIL  the table in docs/mqadmin.md is another; run tests/mqadmin/run.sh. It should be:\n" + fresh)
+            print("FAIL  %s in docs/mqadmin.md is another; run tests/mqadmin/run.sh. It should be:\n%s" % (block, fresh))
         return 0 if old == fresh else 1
-    open(PAGE, "w").write(before + BEGIN + fresh + END + after)
+    open(PAGE, "w").write(before + begin + fresh + end + after)
     return 0
 
 

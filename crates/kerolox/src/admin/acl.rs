@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use kerolox_client::Credentials;
 use kerolox_wire::command::admin::UpdateAccessConfig;
 
+use serde_json::json;
+
 use super::command::{Command, Opt, Target, may, must};
 use super::failure::Failure;
 use super::options::Given;
+use super::output::{Column, cell, left, shown};
 use super::session::Session;
 use super::time;
 
@@ -30,6 +33,7 @@ pub(super) const UPDATE_ACL_CONFIG: Command = Command {
         may('m', "admin", "whether it is an administrator: true or false (default)"),
     ],
     target: Target::OneOf,
+    shows: false,
     example: "-b 127.0.0.1:10911 -a newcomer -s a-long-secret -t orders=PUB|SUB",
     run: |s, g| Box::pin(update_acl_config(s, g)),
 };
@@ -39,6 +43,7 @@ pub(super) const DELETE_ACCESS_CONFIG: Command = Command {
     about: "Delete an account",
     options: &[BROKER, CLUSTER, must('a', "accessKey", "name of the account")],
     target: Target::OneOf,
+    shows: false,
     example: "-b 127.0.0.1:10911 -a newcomer",
     run: |s, g| Box::pin(delete_access_config(s, g)),
 };
@@ -48,6 +53,7 @@ pub(super) const CLUSTER_ACL_CONFIG_VERSION: Command = Command {
     about: "Show how often the accounts have changed, and when last",
     options: &[BROKER, CLUSTER],
     target: Target::OneOf,
+    shows: true,
     example: "-c DefaultCluster",
     run: |s, g| Box::pin(cluster_acl_config_version(s, g)),
 };
@@ -57,6 +63,7 @@ pub(super) const UPDATE_GLOBAL_WHITE_ADDR: Command = Command {
     about: "Replace the addresses whose requests are not checked",
     options: &[BROKER, CLUSTER, must('g', "globalWhiteRemoteAddresses", "addresses, as 10.10.103.*,192.168.0.*")],
     target: Target::OneOf,
+    shows: false,
     example: "-b 127.0.0.1:10911 -g 10.10.103.*,192.168.0.*",
     run: |s, g| Box::pin(update_global_white_addr(s, g)),
 };
@@ -66,6 +73,7 @@ pub(super) const GET_ACCESS_CONFIG: Command = Command {
     about: "Show all accounts, without their secrets",
     options: &[BROKER, CLUSTER],
     target: Target::OneOf,
+    shows: true,
     example: "-c DefaultCluster",
     run: |s, g| Box::pin(get_access_config(s, g)),
 };
@@ -109,19 +117,27 @@ async fn delete_access_config(s: &Session, given: &Given) -> Result<(), Failure>
     Ok(())
 }
 
+const VERSION_COLUMNS: &[Column] = &[
+    left("#Cluster Name", "clusterName", 16),
+    left("#Broker Name", "brokerName", 22),
+    left("#Broker Addr", "brokerAddr", 22),
+    left("#AclConfigVersionNum", "version", 20),
+    left("#AclLastUpdateTime", "lastUpdateTimestamp", 22),
+];
+
 async fn cluster_acl_config_version(s: &Session, given: &Given) -> Result<(), Failure> {
-    let row = |cells: [&str; 5]| {
-        let [cluster, broker, address, version, changed] = cells;
-        s.out.line(format_args!("{cluster:<16}  {broker:<22}  {address:<22}  {version:<20}  {changed:<22}"));
-    };
-    if !given.flag('b') {
-        row(["#Cluster Name", "#Broker Name", "#Broker Addr", "#AclConfigVersionNum", "#AclLastUpdateTime"]);
-    }
+    let mut table = if given.flag('b') { s.out.rows(VERSION_COLUMNS) } else { s.out.table(VERSION_COLUMNS) };
     for address in s.masters(given).await? {
         let (told, version) = s.client.accounts_version(&address).await?;
-        let (counter, changed) = (version.counter.to_string(), time::to_seconds(version.timestamp));
-        row([&told.cluster_name, &told.broker_name, &told.broker_addr, &counter, &changed]);
+        table.row([
+            cell(told.cluster_name),
+            cell(told.broker_name),
+            cell(told.broker_addr),
+            cell(version.counter),
+            shown(time::to_seconds(version.timestamp), version.timestamp),
+        ]);
     }
+    table.end();
     let whose = if given.flag('b') { "broker's" } else { "cluster's" };
     s.out.line(format_args!("get {whose} plain access config version success."));
     Ok(())
@@ -137,8 +153,13 @@ async fn update_global_white_addr(s: &Session, given: &Given) -> Result<(), Fail
 }
 
 async fn get_access_config(s: &Session, given: &Given) -> Result<(), Failure> {
+    let mut all = Vec::new();
     for address in s.masters(given).await? {
-        let config = s.client.accounts(&address).await?;
+        let mut config = s.client.accounts(&address).await?;
+        // Old brokers tell secrets; neither a terminal nor a file is a place for them.
+        config.plain_access_configs.iter_mut().filter_map(|account| account.secret_key.as_mut()).for_each(|secret| {
+            "******".clone_into(secret);
+        });
         let white = config.global_white_addrs.join(", ");
         s.out.line(format_args!("\nglobalWhiteRemoteAddresses: [{white}]\n\naccounts:"));
         for account in &config.plain_access_configs {
@@ -148,8 +169,7 @@ async fn get_access_config(s: &Session, given: &Given) -> Result<(), Failure> {
             let one = |text: &Option<String>| text.clone().unwrap_or_default();
             for (name, value) in [
                 ("accessKey", account.access_key.clone()),
-                // Old brokers tell it; a terminal is no place for it.
-                ("secretKey", account.secret_key.as_ref().map(|_| "******".to_owned()).unwrap_or_default()),
+                ("secretKey", one(&account.secret_key)),
                 ("whiteRemoteAddress", one(&account.white_remote_address)),
                 ("admin", account.admin.to_string()),
                 ("defaultTopicPerm", one(&account.default_topic_perm)),
@@ -161,7 +181,13 @@ async fn get_access_config(s: &Session, given: &Given) -> Result<(), Failure> {
             }
             s.out.line("");
         }
+        all.push(json!({
+            "brokerAddr": address,
+            "globalWhiteRemoteAddresses": config.global_white_addrs,
+            "accounts": config.plain_access_configs,
+        }));
     }
+    s.out.json(all);
     Ok(())
 }
 

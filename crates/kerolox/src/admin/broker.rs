@@ -1,5 +1,7 @@
 //! Commands about one broker's settings, figures and housekeeping.
 
+use serde_json::{Value, json};
+
 use super::command::{Command, Target, may, must};
 use super::failure::Failure;
 use super::options::Given;
@@ -10,6 +12,7 @@ pub(super) const BROKER_STATUS: Command = Command {
     about: "Show the figures of a running broker",
     options: &[may('b', "brokerAddr", "broker to ask"), may('c', "clusterName", "all brokers of this cluster")],
     target: Target::Either,
+    shows: true,
     example: "-b 127.0.0.1:10911",
     run: |s, g| Box::pin(broker_status(s, g)),
 };
@@ -19,6 +22,7 @@ pub(super) const GET_BROKER_CONFIG: Command = Command {
     about: "Show all settings of a broker",
     options: &[may('b', "brokerAddr", "broker to ask"), may('c', "clusterName", "all brokers of this cluster")],
     target: Target::Either,
+    shows: true,
     example: "-b 127.0.0.1:10911",
     run: |s, g| Box::pin(get_broker_config(s, g)),
 };
@@ -33,6 +37,7 @@ pub(super) const UPDATE_BROKER_CONFIG: Command = Command {
         must('v', "value", "new value"),
     ],
     target: Target::Either,
+    shows: false,
     example: "-b 127.0.0.1:10911 -k deleteWhen -v 04",
     run: |s, g| Box::pin(update_broker_config(s, g)),
 };
@@ -45,6 +50,7 @@ pub(super) const CLEAN_EXPIRED_CQ: Command = Command {
         may('c', "cluster", "on all brokers of this cluster; of all clusters if neither is given"),
     ],
     target: Target::Free,
+    shows: false,
     example: "-b 127.0.0.1:10911",
     run: |s, g| Box::pin(clean(s, g, Cleaning::ExpiredQueues)),
 };
@@ -57,6 +63,7 @@ pub(super) const CLEAN_UNUSED_TOPIC: Command = Command {
         may('c', "cluster", "on all brokers of this cluster; of all clusters if neither is given"),
     ],
     target: Target::Free,
+    shows: false,
     example: "-c DefaultCluster",
     run: |s, g| Box::pin(clean(s, g, Cleaning::UnusedTopics)),
 };
@@ -66,19 +73,23 @@ pub(super) const SETTING_WIDTH: usize = 50;
 
 async fn broker_status(s: &Session, given: &Given) -> Result<(), Failure> {
     if let Some(address) = given.get('b') {
-        for (name, value) in s.client.runtime_info(address).await? {
+        let figures = s.client.runtime_info(address).await?;
+        for (name, value) in &figures {
             s.out.line(format_args!("{name:<32}: {value}"));
         }
+        s.out.json([json!({"brokerAddr": address, "figures": figures})]);
         return Ok(());
     }
     let brokers = s.client.cluster(given.required('c')?).await?;
     let mut last = Ok(());
+    let mut all = Vec::new();
     for (_, address) in brokers.addresses() {
         match s.client.runtime_info(address).await {
             Ok(figures) => {
-                for (name, value) in figures {
+                for (name, value) in &figures {
                     s.out.line(format_args!("{address:<24} {name:<32}: {value}"));
                 }
+                all.push(json!({"brokerAddr": address, "figures": figures}));
             }
             // The others are still worth showing.
             Err(why) => {
@@ -87,37 +98,44 @@ async fn broker_status(s: &Session, given: &Given) -> Result<(), Failure> {
             }
         }
     }
+    s.out.json(all);
     last
 }
 
 async fn get_broker_config(s: &Session, given: &Given) -> Result<(), Failure> {
     if let Some(address) = given.get('b') {
-        return show_config(s, &format!("============{address}============"), address).await;
+        let config = show_config(s, &format!("============{address}============"), address).await?;
+        s.out.json([config]);
+        return Ok(());
     }
+    let mut all = Vec::new();
     let cluster = s.client.cluster(given.required('c')?).await?;
     for broker in cluster.brokers.values() {
         let master = kerolox_client::route::master_of(broker);
         if let Some(master) = master {
-            show_config(s, &format!("============Master: {master}============"), master).await?;
+            all.push(show_config(s, &format!("============Master: {master}============"), master).await?);
         }
         for (id, slave) in &broker.broker_addrs {
             if *id != kerolox_client::route::MASTER_ID {
                 let of = master.unwrap_or("null");
-                show_config(s, &format!("============My Master: {of}=====Slave: {slave}============"), slave).await?;
+                let title = format!("============My Master: {of}=====Slave: {slave}============");
+                all.push(show_config(s, &title, slave).await?);
             }
         }
     }
+    s.out.json(all);
     Ok(())
 }
 
-async fn show_config(s: &Session, title: &str, address: &str) -> Result<(), Failure> {
+/// Prints the settings of a broker for people, and returns them for programs.
+async fn show_config(s: &Session, title: &str, address: &str) -> Result<Value, Failure> {
     let settings = s.client.broker_config(address).await?;
     s.out.line(title);
-    for (name, value) in settings {
+    for (name, value) in &settings {
         s.out.line(format_args!("{name:<SETTING_WIDTH$}=  {value}"));
     }
     s.out.line("");
-    Ok(())
+    Ok(json!({"brokerAddr": address, "settings": settings}))
 }
 
 async fn update_broker_config(s: &Session, given: &Given) -> Result<(), Failure> {

@@ -1,7 +1,6 @@
 //! Commands about whole clusters.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::time::Duration;
 
 use kerolox_client::ClientError;
@@ -11,7 +10,7 @@ use kerolox_wire::names::TopicName;
 use super::command::{Command, Target, flag, may, must};
 use super::failure::Failure;
 use super::options::Given;
-use super::output::{Column, left, right, row, titles};
+use super::output::{Cell, Column, Table, cell, left, right, shown, two_digits};
 use super::send::{mean_after_first, outgoing, probe};
 use super::session::Session;
 use super::time;
@@ -24,6 +23,7 @@ pub(super) const CLUSTER_LIST: Command = Command {
         may('i', "interval", "again and again, with so many seconds between"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-i 10",
     run: |s, g| Box::pin(cluster_list(s, g)),
 };
@@ -40,6 +40,7 @@ pub(super) const CLUSTER_RT: Command = Command {
         may('i', "interval", "seconds between rounds, 10 if not given"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-s 128 -a 10 -i 5",
     run: |s, g| Box::pin(cluster_rt(s, g)),
 };
@@ -49,10 +50,13 @@ type Figures = BTreeMap<String, String>;
 async fn cluster_list(s: &Session, given: &Given) -> Result<(), Failure> {
     let interval: Option<u64> = given.maybe('i')?;
     loop {
-        let done = list_once(s, given.flag('m')).await;
+        let (table, done) = list_once(s, given.flag('m')).await?;
         let Some(interval) = interval.filter(|_| !s.out.is_closed()) else {
+            table.end();
             return done;
         };
+        // A line for each round.
+        s.out.json_line(table.into_rows());
         // A round that fails is no reason to stop watching.
         if let Err(why) = done {
             eprintln!("{why}");
@@ -62,30 +66,31 @@ async fn cluster_list(s: &Session, given: &Given) -> Result<(), Failure> {
 }
 
 const LOAD_COLUMNS: &[Column] = &[
-    left("#Cluster Name", 16),
-    left("#Broker Name", 22),
-    left("#BID", 4),
-    left("#Addr", 22),
-    left("#Version", 16).gap(1),
-    right("#InTPS(LOAD)", 19),
-    right("#OutTPS(LOAD)", 19),
-    right("#PCWait(ms)", 10),
-    right("#Hour", 5),
-    right("#SPACE", 6),
+    left("#Cluster Name", "clusterName", 16),
+    left("#Broker Name", "brokerName", 22),
+    left("#BID", "brokerId", 4),
+    left("#Addr", "brokerAddr", 22),
+    left("#Version", "version", 16).gap(1),
+    right("#InTPS(LOAD)", "inTps", 19),
+    right("#OutTPS(LOAD)", "outTps", 19),
+    right("#PCWait(ms)", "pageCacheLockTimeMills", 10),
+    right("#Hour", "hours", 5),
+    right("#SPACE", "space", 6),
 ];
 
 const TOTAL_COLUMNS: &[Column] = &[
-    left("#Cluster Name", 16),
-    left("#Broker Name", 32),
-    right("#InTotalYest", 14),
-    right("#OutTotalYest", 14),
-    right("#InTotalToday", 14),
-    right("#OutTotalToday", 14),
+    left("#Cluster Name", "clusterName", 16),
+    left("#Broker Name", "brokerName", 32),
+    right("#InTotalYest", "inTotalYesterday", 14),
+    right("#OutTotalYest", "outTotalYesterday", 14),
+    right("#InTotalToday", "inTotalToday", 14),
+    right("#OutTotalToday", "outTotalToday", 14),
 ];
 
-async fn list_once(s: &Session, totals: bool) -> Result<(), Failure> {
+/// The brokers, and what went wrong with the last one that did not answer.
+async fn list_once(s: &Session, totals: bool) -> Result<(Table<'_>, Result<(), Failure>), Failure> {
     let info = s.client.cluster_info().await?;
-    s.out.line(titles(if totals { TOTAL_COLUMNS } else { LOAD_COLUMNS }));
+    let mut table = s.out.table(if totals { TOTAL_COLUMNS } else { LOAD_COLUMNS });
     let mut silent = Ok(());
     for member in members(&info) {
         let figures = match s.client.runtime_info(member.address).await {
@@ -95,10 +100,12 @@ async fn list_once(s: &Session, totals: bool) -> Result<(), Failure> {
                 Figures::new()
             }
         };
-        let line = if totals { total_row(&member, &figures) } else { load_row(&member, &figures, s.now_ms()) };
-        s.out.line(line);
+        match totals {
+            true => table.row(total_row(&member, &figures)),
+            false => table.row(load_row(&member, &figures, s.now_ms())),
+        }
     }
-    silent
+    Ok((table, silent))
 }
 
 /// One broker of a cluster.
@@ -122,34 +129,33 @@ fn members(info: &ClusterInfo) -> Vec<Member<'_>> {
     members
 }
 
-fn load_row(member: &Member<'_>, figures: &Figures, now_ms: i64) -> String {
+fn load_row(member: &Member<'_>, figures: &Figures, now_ms: i64) -> [Cell; 10] {
     let text = |key: &str| figures.get(key).map_or("", String::as_str);
     // The rates of three windows; the shortest comes first.
     let rate = |key: &str| text(key).split(' ').next().and_then(|first| first.parse::<f64>().ok()).unwrap_or(0.0);
-    let load = |tps: f64, queue: &str, wait: &str| format!("{tps:9.2}({},{}ms)", text(queue), text(wait));
-    let incoming = load(rate("putTps"), "sendThreadPoolQueueSize", "sendThreadPoolQueueHeadWaitTimeMills");
-    let outgoing = load(rate("getTransferedTps"), "pullThreadPoolQueueSize", "pullThreadPoolQueueHeadWaitTimeMills");
+    let load = |tps: f64, pool: &str| {
+        let figure = |name: &str| text(&format!("{pool}ThreadPoolQueue{name}"));
+        shown(format!("{tps:9.2}({},{}ms)", figure("Size"), figure("HeadWaitTimeMills")), tps)
+    };
     let hours = match text("earliestMessageTimeStamp").parse::<i64>() {
         Ok(earliest) if earliest > 0 => hours_between(earliest, now_ms),
         // A broker without messages has no earliest one.
         _ => 0.0,
     };
     let space = text("commitLogDiskRatio").parse::<f64>().unwrap_or(0.0);
-    let (hours, space) = (format!("{hours:.2}"), format!("{space:.4}"));
-    let (version, wait) = (text("brokerVersionDesc"), text("pageCacheLockTimeMills"));
-    let values: [&dyn Display; 10] = [
-        &member.cluster,
-        &member.broker_name,
-        &member.id,
-        &member.address,
-        &version,
-        &incoming,
-        &outgoing,
-        &wait,
-        &hours,
-        &space,
-    ];
-    row(LOAD_COLUMNS, &values)
+    let wait = text("pageCacheLockTimeMills");
+    [
+        cell(member.cluster),
+        cell(member.broker_name),
+        cell(member.id),
+        cell(member.address),
+        cell(text("brokerVersionDesc")),
+        load(rate("putTps"), "send"),
+        load(rate("getTransferedTps"), "pull"),
+        shown(wait, wait.parse::<i64>().ok()),
+        two_digits(hours),
+        shown(format!("{space:.4}"), space),
+    ]
 }
 
 #[allow(clippy::cast_precision_loss, reason = "hours with two digits after the point")]
@@ -157,34 +163,36 @@ fn hours_between(earlier_ms: i64, later_ms: i64) -> f64 {
     later_ms.saturating_sub(earlier_ms) as f64 / 3_600_000.0
 }
 
-fn total_row(member: &Member<'_>, figures: &Figures) -> String {
+fn total_row(member: &Member<'_>, figures: &Figures) -> [Cell; 6] {
     let count = |key: &str| figures.get(key).and_then(|text| text.parse::<i64>().ok());
     let between = |earlier: &str, later: &str| match (count(earlier), count(later)) {
         (Some(earlier), Some(later)) => later - earlier,
         _ => 0,
     };
-    let in_yesterday = between("msgPutTotalYesterdayMorning", "msgPutTotalTodayMorning");
-    let out_yesterday = between("msgGetTotalYesterdayMorning", "msgGetTotalTodayMorning");
-    let in_today = between("msgPutTotalTodayMorning", "msgPutTotalTodayNow");
-    let out_today = between("msgGetTotalTodayMorning", "msgGetTotalTodayNow");
-    let values: [&dyn Display; 6] =
-        [&member.cluster, &member.broker_name, &in_yesterday, &out_yesterday, &in_today, &out_today];
-    row(TOTAL_COLUMNS, &values)
+    [
+        cell(member.cluster),
+        cell(member.broker_name),
+        cell(between("msgPutTotalYesterdayMorning", "msgPutTotalTodayMorning")),
+        cell(between("msgGetTotalYesterdayMorning", "msgGetTotalTodayMorning")),
+        cell(between("msgPutTotalTodayMorning", "msgPutTotalTodayNow")),
+        cell(between("msgGetTotalTodayMorning", "msgGetTotalTodayNow")),
+    ]
 }
 
+/// The titles stand closer than the values do, as in 4.7.1.
 const RT_TITLES: &[Column] = &[
-    left("#Cluster Name", 24),
-    left("#Broker Name", 24),
-    left("#RT", 4),
-    left("#successCount", 8),
-    left("#failCount", 8),
+    left("#Cluster Name", "", 24),
+    left("#Broker Name", "", 24),
+    left("#RT", "", 4),
+    left("#successCount", "", 8),
+    left("#failCount", "", 8),
 ];
 const RT_COLUMNS: &[Column] = &[
-    left("#Cluster Name", 24),
-    left("#Broker Name", 24),
-    left("#RT", 8),
-    left("#successCount", 16),
-    left("#failCount", 16),
+    left("#Cluster Name", "clusterName", 24),
+    left("#Broker Name", "brokerName", 24),
+    left("#RT", "rt", 8),
+    left("#successCount", "successCount", 16),
+    left("#failCount", "failCount", 16),
 ];
 
 async fn cluster_rt(s: &Session, given: &Given) -> Result<(), Failure> {
@@ -200,8 +208,9 @@ async fn cluster_rt(s: &Session, given: &Given) -> Result<(), Failure> {
         return Err(Failure::failed(format!("cluster [{cluster}] not exist")));
     }
     if !as_log {
-        s.out.line(titles(RT_TITLES));
+        s.out.table(RT_TITLES);
     }
+    let table = s.out.rows(RT_COLUMNS);
     while !s.out.is_closed() {
         for (cluster, names) in &info.cluster_addr_table {
             if given.get('c').is_some_and(|wanted| wanted != cluster) {
@@ -209,12 +218,11 @@ async fn cluster_rt(s: &Session, given: &Given) -> Result<(), Failure> {
             }
             for broker_name in names {
                 let (rt, ok, failed) = probe_broker(s, broker_name, &body, amount).await?;
-                if as_log {
+                if as_log && !s.out.is_json() {
                     let now = time::to_seconds(s.now_ms());
                     s.out.line(format_args!("{now}|{room}|{cluster}|{broker_name}|{rt:.0}"));
                 } else {
-                    let rt = format!("{rt:.2}");
-                    s.out.line(row(RT_COLUMNS, &[cluster, broker_name, &rt, &ok, &failed]));
+                    table.stream([cell(cluster), cell(broker_name), two_digits(rt), cell(ok), cell(failed)]);
                 }
             }
         }
@@ -246,6 +254,7 @@ async fn probe_broker(
 
 #[cfg(test)]
 mod tests {
+    use super::super::output::line_of;
     use super::*;
 
     const MEMBER: Member<'static> =
@@ -270,7 +279,7 @@ mod tests {
             ("brokerVersionDesc", "V4_7_1"),
         ]);
         assert_eq!(
-            load_row(&MEMBER, &figures, 10_800_000),
+            line_of(LOAD_COLUMNS, &load_row(&MEMBER, &figures, 10_800_000)),
             "DefaultCluster    broker-a                0     127.0.0.1:10911        V4_7_1                   \
              1.50(0,0ms)         0.00(0,0ms)          0  2.00 0.2500"
         );
@@ -278,9 +287,10 @@ mod tests {
 
     #[test]
     fn a_silent_broker_is_a_line_too() {
-        let line = load_row(&MEMBER, &Figures::new(), 0);
+        let line = line_of(LOAD_COLUMNS, &load_row(&MEMBER, &Figures::new(), 0));
         assert!(line.starts_with("DefaultCluster    broker-a                0     127.0.0.1:10911 "), "{line}");
-        assert!(total_row(&MEMBER, &Figures::new()).ends_with(" 0              0              0              0"));
+        let totals = line_of(TOTAL_COLUMNS, &total_row(&MEMBER, &Figures::new()));
+        assert!(totals.ends_with(" 0              0              0              0"));
     }
 
     #[test]
@@ -290,7 +300,7 @@ mod tests {
             ("msgPutTotalTodayMorning", "30"),
             ("msgPutTotalTodayNow", "35"),
         ]);
-        let line = total_row(&MEMBER, &figures);
+        let line = line_of(TOTAL_COLUMNS, &total_row(&MEMBER, &figures));
         let numbers: Vec<&str> = line.split_whitespace().skip(2).collect();
         assert_eq!(numbers, ["20", "0", "5", "0"]);
     }

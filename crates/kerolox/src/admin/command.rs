@@ -24,6 +24,8 @@ pub(super) struct Command {
     pub(super) options: &'static [Opt],
     /// Whether `-b` and `-c` together have a rule.
     pub(super) target: Target,
+    /// Whether it shows something, so that programs may ask for it with `-o json`.
+    pub(super) shows: bool,
     /// Options of one example call, without `mqadmin NAME -n ADDR`.
     pub(super) example: &'static str,
     /// What it does.
@@ -55,7 +57,7 @@ pub(super) enum Kind {
 /// One option of a command.
 #[derive(Debug)]
 pub(super) struct Opt {
-    /// `-t`.
+    /// `-t`, or [`NO_LETTER`].
     pub(super) letter: char,
     /// `--topic`.
     pub(super) long: &'static str,
@@ -85,6 +87,14 @@ pub(super) const COMMON: &[Opt] = &[
     flag('h', "help", "print this page"),
     may('n', "namesrvAddr", "name servers, as host:port;host:port (or set NAMESRV_ADDR)"),
 ];
+
+/// Of options that have a long name only.
+pub(super) const NO_LETTER: char = '\0';
+const OUTPUT_ABOUT: &str = "table (if not given), or json for programs";
+/// Of commands that show something.
+const OUTPUT: Opt = may('o', "output", OUTPUT_ABOUT);
+/// The same where RocketMQ gave the letter another meaning.
+const OUTPUT_LONG: Opt = may(NO_LETTER, "output", OUTPUT_ABOUT);
 
 /// All commands, in the order in which RocketMQ lists them, then what later versions added, then our own.
 pub(super) const COMMANDS: &[&Command] = &[
@@ -148,7 +158,13 @@ pub(super) fn find(name: &str) -> Option<&'static Command> {
 impl Command {
     /// Its own options and the common ones.
     pub(super) fn all_options(&self) -> impl Iterator<Item = &'static Opt> + use<> {
-        self.options.iter().chain(COMMON)
+        self.options.iter().chain(COMMON).chain(self.output_option())
+    }
+
+    /// The option that asks for JSON.
+    pub(super) fn output_option(&self) -> Option<&'static Opt> {
+        let taken = self.options.iter().any(|option| option.letter == OUTPUT.letter);
+        self.shows.then_some(if taken { &OUTPUT_LONG } else { &OUTPUT })
     }
 }
 

@@ -3,6 +3,8 @@
 use kerolox_wire::body::Connection;
 use kerolox_wire::names::GroupName;
 
+use serde_json::{Value, json};
+
 use super::command::{Command, Target, must};
 use super::failure::Failure;
 use super::name;
@@ -15,6 +17,7 @@ pub(super) const PRODUCER_CONNECTION: Command = Command {
     about: "Show the connected producers of a group",
     options: &[must('g', "producerGroup", "producer group"), must('t', "topic", "a topic it sends to")],
     target: Target::Free,
+    shows: true,
     example: "-g order-service -t orders",
     run: |s, g| Box::pin(producer_connection(s, g)),
 };
@@ -24,6 +27,7 @@ pub(super) const CONSUMER_CONNECTION: Command = Command {
     about: "Show the connected consumers of a group and their subscriptions",
     options: &[must('g', "consumerGroup", "consumer group")],
     target: Target::Free,
+    shows: true,
     example: "-g billing",
     run: |s, g| Box::pin(consumer_connection(s, g)),
 };
@@ -33,6 +37,7 @@ async fn producer_connection(s: &Session, given: &Given) -> Result<(), Failure> 
     for (i, connection) in connections.connection_set.iter().enumerate() {
         s.out.line(format_args!("{:04}  {}", i + 1, line(connection)));
     }
+    s.out.json(connections.connection_set.iter().map(object).collect::<Vec<_>>());
     Ok(())
 }
 
@@ -55,7 +60,25 @@ async fn consumer_connection(s: &Session, given: &Given) -> Result<(), Failure> 
     s.out.line(format_args!("ConsumeType: {}", or_null(found.consume_type.name())));
     s.out.line(format_args!("MessageModel: {}", or_null(found.message_model.name())));
     s.out.line(format_args!("ConsumeFromWhere: {}", or_null(found.consume_from_where.name())));
+    let subscriptions = found.subscription_table.values();
+    let subscriptions = subscriptions.map(|sub| json!({"topic": sub.topic, "subExpression": sub.sub_string}));
+    s.out.json(json!({
+        "connections": found.connection_set.iter().map(object).collect::<Vec<_>>(),
+        "subscriptions": subscriptions.collect::<Vec<_>>(),
+        "consumeType": found.consume_type.name(),
+        "messageModel": found.message_model.name(),
+        "consumeFromWhere": found.consume_from_where.name(),
+    }));
     Ok(())
+}
+
+fn object(connection: &Connection) -> Value {
+    json!({
+        "clientId": connection.client_id,
+        "clientAddr": connection.client_addr,
+        "language": connection.language.to_string(),
+        "version": version(connection.version),
+    })
 }
 
 fn line(connection: &Connection) -> String {

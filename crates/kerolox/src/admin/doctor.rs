@@ -2,7 +2,7 @@
 
 use kerolox_client::findings::{Finding, Scope, Severity, judge};
 
-use super::command::{Command, Target, flag, may};
+use super::command::{Command, Target, flag};
 use super::failure::Failure;
 use super::options::Given;
 use super::session::Session;
@@ -11,39 +11,30 @@ pub(super) const DOCTOR: Command = Command {
     name: "doctor",
     about: "Look for what is wrong with name servers, brokers, topics and this machine, and say what mends it",
     options: &[
-        may('o', "output", "table, or json for programs; table if not given"),
         flag('r', "remoteOnly", "leave the kernel and the limits of this machine out"),
         flag('s', "skipTopics", "leave the routes of topics out"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-o json",
     run: |s, g| Box::pin(doctor(s, g)),
 };
 
 async fn doctor(s: &Session, given: &Given) -> Result<(), Failure> {
-    let json = match given.get('o') {
-        None | Some("table") => false,
-        Some("json") => true,
-        Some(other) => return Err(Failure::Usage(format!("Option -o cannot be [{other}]: table or json"))),
-    };
     let scope = Scope { topics: !given.flag('s'), host: !given.flag('r') };
     let facts = s.client.gather(scope).await;
     let findings = judge(&facts);
-    if json {
-        let text = serde_json::to_string_pretty(&findings).map_err(|why| Failure::failed(why.to_string()))?;
-        s.out.line(text);
-    } else {
-        for finding in &findings {
-            s.out.line(line(finding));
-        }
-        s.out.line(format_args!(
-            "looked at {} name servers, {} brokers, {} topics: {}",
-            facts.name_servers.len(),
-            facts.brokers.len(),
-            facts.topics.len(),
-            summary(&findings)
-        ));
+    for finding in &findings {
+        s.out.line(line(finding));
     }
+    s.out.line(format_args!(
+        "looked at {} name servers, {} brokers, {} topics: {}",
+        facts.name_servers.len(),
+        facts.brokers.len(),
+        facts.topics.len(),
+        summary(&findings)
+    ));
+    s.out.json(&findings);
     match count(&findings, Severity::Error) {
         0 => Ok(()),
         errors => Err(Failure::failed(format!("{errors} errors"))),

@@ -1,16 +1,16 @@
 //! Commands about consumer groups and their offsets.
 
-use std::fmt::Display;
-
 use kerolox_client::{MessageQueue, Reset, Rollback};
 use kerolox_wire::body::SubscriptionGroupConfig;
 use kerolox_wire::frame::Language;
 use kerolox_wire::names::{GroupName, TopicName};
 
+use serde_json::json;
+
 use super::command::{Command, Target, flag, may, must};
 use super::failure::Failure;
 use super::options::Given;
-use super::output::{Column, left, row, titles};
+use super::output::{Cell, Column, cell, left, shown};
 use super::session::Session;
 use super::{name, text, time, topic};
 
@@ -31,6 +31,7 @@ pub(super) const UPDATE_SUB_GROUP: Command = Command {
         may('a', "notifyConsumerIdsChanged", "false: do not tell members when the group changes"),
     ],
     target: Target::Either,
+    shows: false,
     example: "-c DefaultCluster -g billing -r 5",
     run: |s, g| Box::pin(update_sub_group(s, g)),
 };
@@ -44,6 +45,7 @@ pub(super) const DELETE_SUB_GROUP: Command = Command {
         must('g', "groupName", "group name"),
     ],
     target: Target::Either,
+    shows: false,
     example: "-c DefaultCluster -g billing",
     run: |s, g| Box::pin(delete_sub_group(s, g)),
 };
@@ -58,6 +60,7 @@ pub(super) const CLONE_GROUP_OFFSET: Command = Command {
         may('o', "offline", "accepted for compatibility, without effect"),
     ],
     target: Target::Free,
+    shows: false,
     example: "-s billing -d billing-v2 -t orders",
     run: |s, g| Box::pin(clone_group_offset(s, g)),
 };
@@ -73,6 +76,7 @@ pub(super) const RESET_OFFSET_BY_TIME: Command = Command {
         flag('c', "cplus", "for C++ consumers"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-g billing -t orders -s 2026-11-25#08:00:00:000",
     run: |s, g| Box::pin(reset_offset_by_time(s, g)),
 };
@@ -135,15 +139,16 @@ async fn clone_group_offset(s: &Session, given: &Given) -> Result<(), Failure> {
     Ok(())
 }
 
-const TOLD_COLUMNS: &[Column] = &[left("#brokerName", 40), left("#queueId", 40), left("#offset", 40)];
+const TOLD_COLUMNS: &[Column] =
+    &[left("#brokerName", "brokerName", 40), left("#queueId", "queueId", 40), left("#offset", "offset", 40)];
 
 const STORED_COLUMNS: &[Column] = &[
-    left("#brokerName", 20),
-    left("#queueId", 20),
-    left("#brokerOffset", 20),
-    left("#consumerOffset", 20),
-    left("#timestampOffset", 20),
-    left("#rollbackOffset", 20),
+    left("#brokerName", "brokerName", 20),
+    left("#queueId", "queueId", 20),
+    left("#brokerOffset", "brokerOffset", 20),
+    left("#consumerOffset", "consumerOffset", 20),
+    left("#timestampOffset", "timestampOffset", 20),
+    left("#rollbackOffset", "offset", 20),
 ];
 
 async fn reset_offset_by_time(s: &Session, given: &Given) -> Result<(), Failure> {
@@ -162,41 +167,46 @@ async fn reset_offset_by_time(s: &Session, given: &Given) -> Result<(), Failure>
         "rollback consumer offset by specified {what}, topic[{topic}], force[{force}], timestamp(string)[{typed}], \
          timestamp(long)[{timestamp}]"
     ));
-    match reset {
+    let online = matches!(reset, Reset::Told(_));
+    let queues = match reset {
         Reset::Told(places) => {
-            s.out.line(titles(TOLD_COLUMNS));
+            let mut table = s.out.table(TOLD_COLUMNS);
             for (queue, offset) in places {
-                s.out.line(told_row(&queue, offset));
+                table.row([broker(&queue), cell(queue.queue_id), cell(offset)]);
             }
+            table.into_rows()
         }
         Reset::Stored(rollbacks) => {
-            s.out.line(titles(STORED_COLUMNS));
+            let mut table = s.out.table(STORED_COLUMNS);
             for rollback in rollbacks {
-                s.out.line(stored_row(&rollback));
+                table.row(stored_row(&rollback));
             }
+            table.into_rows()
         }
-    }
+    };
+    s.out.json(json!({
+        "consumerGroup": group.as_str(),
+        "topic": topic.as_str(),
+        "force": force,
+        "timestamp": timestamp,
+        "consumersOnline": online,
+        "queues": queues,
+    }));
     Ok(())
 }
 
-fn told_row(queue: &MessageQueue, offset: i64) -> String {
-    row(TOLD_COLUMNS, &[&cut32(&queue.broker_name), &queue.queue_id, &offset])
-}
-
-fn stored_row(rollback: &Rollback) -> String {
-    let broker_name = cut32(&rollback.queue.broker_name);
-    let values: [&dyn Display; 6] = [
-        &broker_name,
-        &rollback.queue.queue_id,
-        &rollback.broker_offset,
-        &rollback.consumer_offset,
-        &rollback.timestamp_offset,
-        &rollback.rollback_offset,
-    ];
-    row(STORED_COLUMNS, &values)
+fn stored_row(rollback: &Rollback) -> [Cell; 6] {
+    [
+        broker(&rollback.queue),
+        cell(rollback.queue.queue_id),
+        cell(rollback.broker_offset),
+        cell(rollback.consumer_offset),
+        cell(rollback.timestamp_offset),
+        cell(rollback.rollback_offset),
+    ]
 }
 
 /// Names are cut at 32 characters here, though the columns are of other widths.
-fn cut32(name: &str) -> String {
-    name.chars().take(32).collect()
+fn broker(queue: &MessageQueue) -> Cell {
+    shown(queue.broker_name.chars().take(32).collect::<String>(), &queue.broker_name)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::command::{COMMANDS, Command, Kind, Opt, Target};
+use super::command::{COMMANDS, Command, Kind, NO_LETTER, Opt, Target};
 
 /// Where the usage line is broken.
 const USAGE_WIDTH: usize = 100;
@@ -49,6 +49,9 @@ fn wrapped(usage: &str) -> String {
 
 fn left_side(option: &Opt) -> String {
     let value = if option.kind == Kind::Flag { "" } else { " <value>" };
+    if option.letter == NO_LETTER {
+        return format!("    --{}{value}", option.long);
+    }
     format!("-{}, --{}{value}", option.letter, option.long)
 }
 
@@ -68,18 +71,31 @@ fn synopsis(command: &Command) -> String {
         };
     }
     line.push_str(" [-n <namesrvAddr>]");
+    match command.output_option().map(|option| option.letter) {
+        None => {}
+        Some(NO_LETTER) => line.push_str(" [--output <json>]"),
+        Some(letter) => {
+            let _ = write!(line, " [-{letter} <json>]");
+        }
+    }
     line
 }
 
 /// The table of commands in `docs/mqadmin.md`, which a test compares.
 #[cfg(test)]
 pub(super) fn table() -> String {
-    let mut table = "| command | what it does | options |\n| --- | --- | --- |\n".to_owned();
+    let mut table = "| command | what it does | options | JSON |\n| --- | --- | --- | --- |\n".to_owned();
     for command in COMMANDS {
         let options = synopsis(command);
-        let options = options.trim().trim_end_matches(" [-n <namesrvAddr>]").trim_end_matches("[-n <namesrvAddr>]");
+        // What all commands have is said before the table.
+        let options = options.split("[-n <namesrvAddr>]").next().unwrap_or_default().trim();
         let options = if options.is_empty() { String::new() } else { format!("`{}`", options.replace('|', "\\|")) };
-        let _ = writeln!(table, "| `{}` | {} | {options} |", command.name, command.about);
+        let json = match command.output_option().map(|option| option.letter) {
+            None => "",
+            Some(NO_LETTER) => "`--output`",
+            Some(_) => "`-o`",
+        };
+        let _ = writeln!(table, "| `{}` | {} | {options} | {json} |", command.name, command.about);
     }
     table
 }
@@ -115,7 +131,7 @@ mod tests {
         for command in COMMANDS {
             let page = page(command);
             for option in command.all_options() {
-                assert!(page.contains(&format!("  -{}, --{}", option.letter, option.long)), "{page}");
+                assert!(page.contains(&format!("  {}", left_side(option))), "{page}");
             }
             assert!(page.contains(&format!("\nexample:\n  mqadmin {} -n ", command.name)), "{page}");
             assert!(page.lines().all(|line| line.len() <= 120), "{page}");

@@ -1,16 +1,21 @@
 //! Commands that show single messages.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
+use base64ct::{Base64, Encoding};
 use kerolox_client::{Message, MessageQueue, Outgoing, Pull, PullStatus, TOOLS_GROUP};
 use kerolox_wire::names::{GroupName, TopicName};
+
+use serde_json::{Value, json};
 
 use super::command::{Command, Target, may, must};
 use super::failure::Failure;
 use super::options::Given;
-use super::output::{Column, left, right, row, titles};
+use super::output::{Column, cell, left, right};
+use super::send::sent_object;
 use super::session::Session;
 use super::{name, text, time};
 
@@ -31,6 +36,7 @@ pub(super) const QUERY_MSG_BY_ID: Command = Command {
         may('t', "topic", "with a topic, ids made by senders are understood too"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-i 7F00000100002A9F0000000000000000",
     run: |s, g| Box::pin(query_by_id(s, g)),
 };
@@ -40,6 +46,7 @@ pub(super) const QUERY_MSG_BY_KEY: Command = Command {
     about: "List messages with a key",
     options: &[must('t', "topic", "topic name"), must('k', "msgKey", "key")],
     target: Target::Free,
+    shows: true,
     example: "-t orders -k order-4711",
     run: |s, g| Box::pin(query_by_key(s, g)),
 };
@@ -54,6 +61,7 @@ pub(super) const QUERY_MSG_BY_UNIQUE_KEY: Command = Command {
         must('t', "topic", "topic name"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-t orders -i 7F0000010C1C18B4AAC22C8A8B1D0000",
     run: |s, g| Box::pin(query_by_unique_key(s, g)),
 };
@@ -68,12 +76,14 @@ pub(super) const QUERY_MSG_BY_OFFSET: Command = Command {
         must('o', "offset", "offset in the queue"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-t orders -b broker-a -i 0 -o 42",
     run: |s, g| Box::pin(query_by_offset(s, g)),
 };
 
 async fn query_by_id(s: &Session, given: &Given) -> Result<(), Failure> {
     let ids = given.required('i')?.split(',').map(str::trim).filter(|id| !id.is_empty());
+    let mut all = Vec::new();
     for id in ids {
         let message = match given.get('t') {
             Some(topic) => {
@@ -83,28 +93,30 @@ async fn query_by_id(s: &Session, given: &Given) -> Result<(), Failure> {
             None => s.client.view_message(id).await?,
         };
         if let (Some(group), Some(client)) = (given.get('g'), given.get('d')) {
-            hand_over(s, &message, group, client).await?;
+            all.push(hand_over(s, &message, group, client).await?);
         } else if given.flag('s') {
             if given.truth('s') == Some(true) {
                 s.out.line(format_args!("prepare resend msg. originalMsgId={id}"));
-                send_again(s, &message).await?;
+                all.push(send_again(s, &message).await?);
             }
         } else {
-            show(s, &message, true).await?;
+            all.push(show(s, &message, true).await?);
         }
     }
+    s.out.json(all);
     Ok(())
 }
 
-async fn hand_over(s: &Session, message: &Message, group: &str, client_id: &str) -> Result<(), Failure> {
+/// Prints for people, and returns for programs, what became of it; so do the others below.
+async fn hand_over(s: &Session, message: &Message, group: &str, client_id: &str) -> Result<Value, Failure> {
     let group = GroupName::parse(group).map_err(|why| Failure::Usage(why.to_string()))?;
     let broker = message.store_host.to_string();
     let result = s.client.consume_directly(&broker, &group, client_id, &message.offset_id()).await?;
     s.out.line(text::consumed_directly(&result));
-    Ok(())
+    Ok(json!(result))
 }
 
-async fn send_again(s: &Session, message: &Message) -> Result<(), Failure> {
+async fn send_again(s: &Session, message: &Message) -> Result<Value, Failure> {
     let topic = TopicName::parse(&message.topic).map_err(|why| Failure::failed(why.to_string()))?;
     let again = Outgoing {
         group: RESEND_GROUP,
@@ -115,28 +127,32 @@ async fn send_again(s: &Session, message: &Message) -> Result<(), Failure> {
     };
     let sent = s.client.send(&again).await?;
     s.out.line(text::sent(&sent));
-    Ok(())
+    Ok(sent_object(&sent))
 }
 
-const KEY_COLUMNS: &[Column] = &[left("#Message ID", 50), right("#QID", 4), right("#Offset", 40)];
+const KEY_COLUMNS: &[Column] =
+    &[left("#Message ID", "msgId", 50), right("#QID", "queueId", 4), right("#Offset", "queueOffset", 40)];
 
 async fn query_by_key(s: &Session, given: &Given) -> Result<(), Failure> {
     let topic: TopicName = name(given, 't', TopicName::parse)?;
     let found = s.client.messages_by_key(&topic, given.required('k')?, KEY_MATCHES_MAX, (0, i64::MAX)).await?;
-    s.out.line(titles(KEY_COLUMNS));
+    let mut table = s.out.table(KEY_COLUMNS);
     for message in found {
-        s.out.line(row(KEY_COLUMNS, &[&message.id(), &message.queue_id, &message.queue_offset]));
+        table.row([cell(message.id()), cell(message.queue_id.to_wire()), cell(message.queue_offset.to_wire())]);
     }
+    table.end();
     Ok(())
 }
 
 async fn query_by_unique_key(s: &Session, given: &Given) -> Result<(), Failure> {
     let topic: TopicName = name(given, 't', TopicName::parse)?;
     let message = s.client.find_message(&topic, given.required('i')?).await?;
-    match (given.get('g'), given.get('d')) {
-        (Some(group), Some(client)) => hand_over(s, &message, group, client).await,
-        _ => show(s, &message, false).await,
-    }
+    let told = match (given.get('g'), given.get('d')) {
+        (Some(group), Some(client)) => hand_over(s, &message, group, client).await?,
+        _ => show(s, &message, false).await?,
+    };
+    s.out.json(told);
+    Ok(())
 }
 
 async fn query_by_offset(s: &Session, given: &Given) -> Result<(), Failure> {
@@ -151,7 +167,11 @@ async fn query_by_offset(s: &Session, given: &Given) -> Result<(), Failure> {
     let pull = Pull { group: &group, queue: &queue, offset: given.parsed('o')?, max: 1, expression: "*" };
     let pulled = s.client.pull(&broker, &pull).await?;
     match (pulled.status, pulled.messages.first()) {
-        (PullStatus::Found, Some(message)) => show(s, message, true).await,
+        (PullStatus::Found, Some(message)) => {
+            let told = show(s, message, true).await?;
+            s.out.json(told);
+            Ok(())
+        }
         (status, _) => Err(Failure::failed(format!(
             "no message at offset {}: status={}, minOffset={}, maxOffset={}",
             pull.offset,
@@ -168,7 +188,16 @@ pub(super) fn tools_group() -> GroupName {
 }
 
 /// Prints all about a message, and what became of it in each group.
-async fn show(s: &Session, message: &Message, with_offset_id: bool) -> Result<(), Failure> {
+async fn show(s: &Session, message: &Message, with_offset_id: bool) -> Result<Value, Failure> {
+    if s.out.is_json() {
+        let tracks = s.client.track(message).await?;
+        let mut told = object(message);
+        told["tracks"] = tracks
+            .iter()
+            .map(|track| json!({"consumerGroup": track.group, "trackType": track.kind.name(), "exception": track.why}))
+            .collect();
+        return Ok(told);
+    }
     let path = match write_body(message) {
         Ok(path) => path.display().to_string(),
         Err(why) => format!("(not written: {why})"),
@@ -199,7 +228,37 @@ async fn show(s: &Session, message: &Message, with_offset_id: bool) -> Result<()
     for track in tracks {
         s.out.line(text::track(&track));
     }
-    Ok(())
+    Ok(Value::Null)
+}
+
+/// A message for programs. A body that is no text is told in base64.
+pub(super) fn object(message: &Message) -> Value {
+    let properties: BTreeMap<&str, &str> = message.properties.iter().collect();
+    let mut told = json!({
+        "msgId": message.id(),
+        "offsetMsgId": message.offset_id(),
+        "topic": message.topic,
+        "tags": message.tags(),
+        "keys": message.keys(),
+        "brokerName": message.broker_name,
+        "queueId": message.queue_id.to_wire(),
+        "queueOffset": message.queue_offset.to_wire(),
+        "commitLogOffset": message.log_offset.to_wire(),
+        "storeSize": message.store_size,
+        "reconsumeTimes": message.reconsume_times,
+        "bornTimestamp": message.born_timestamp,
+        "bornHost": message.born_host.to_string(),
+        "storeTimestamp": message.store_timestamp,
+        "storeHost": message.store_host.to_string(),
+        "sysFlag": message.sys_flag,
+        "flag": message.flag,
+        "properties": properties,
+    });
+    match std::str::from_utf8(&message.body) {
+        Ok(text) => told["body"] = text.into(),
+        Err(_) => told["bodyBase64"] = Base64::encode_string(&message.body).into(),
+    }
+    told
 }
 
 /// Keeps the body in a file named by the message's id. The sender chose that id, so only one that is plainly an id

@@ -101,7 +101,7 @@ fn run_command(command: &Command, args: &[String], out: Out) -> Result<(), Failu
         let utc_offset = Arc::new(move |wall_ms| local.offset_seconds(wall_ms));
         let client = Client::new(servers, Outbound::new(OutboundConfig::default()), clock.clone(), utc_offset);
         let client = account.into_iter().fold(client, Client::with_credentials);
-        let session = Session { client, out, clock };
+        let session = Session { client, out: out.with_format(given.format()), clock };
         (command.run)(&session, &given).await
     })
 }

@@ -8,6 +8,8 @@ use kerolox_client::route::readable_queues;
 use kerolox_client::{Message, MessageQueue, Pull, PullStatus};
 use kerolox_wire::body::{ConsumerRunningInfo, OffsetMovedEvent, OffsetWrapper, from_json};
 use kerolox_wire::names::{GroupName, TopicName, topics};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::command::{Command, Target, may};
 use super::failure::Failure;
@@ -26,6 +28,7 @@ pub(super) const START_MONITORING: Command = Command {
         may('c', "count", "rounds, without end if not given"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-i 30",
     run: |s, g| Box::pin(start_monitoring(s, g)),
 };
@@ -59,6 +62,13 @@ fn say(s: &Session, what: &str) {
     s.out.line(format_args!("{} [MONITOR] {what}", time::to_millis(s.now_ms())));
 }
 
+/// What programs get, a line each.
+fn tell(s: &Session, event: &str, mut object: Value) {
+    object["event"] = event.into();
+    object["time"] = s.now_ms().into();
+    s.out.json_line(object);
+}
+
 async fn round(s: &Session, moves: &mut Moves) -> Result<(), Failure> {
     say(s, BEGIN);
     for topic in s.client.topic_names().await? {
@@ -67,6 +77,7 @@ async fn round(s: &Session, moves: &mut Moves) -> Result<(), Failure> {
         let Ok(connection) = s.client.consumer_connection(&group).await else { continue };
         for behind in behind(s, &group).await {
             say(s, &format!("reportUndoneMsgs: {}", behind.text()));
+            tell(s, "undoneMsgs", json!(behind));
         }
         let mut members = Vec::new();
         for client in connection.connection_set {
@@ -77,24 +88,30 @@ async fn round(s: &Session, moves: &mut Moves) -> Result<(), Failure> {
         members.sort_by(|a, b| a.0.cmp(&b.0));
         for warning in warnings(&group, &members, s.now_ms()) {
             say(s, &format!("[NOTIFY] reportConsumerRunningInfo: {warning}"));
+            tell(s, "consumerWarning", json!({"consumerGroup": group.as_str(), "warning": warning}));
         }
     }
     for event in moves.news(s).await {
-        say(s, &format!("reportDeleteMsgsEvent: {event}"));
+        say(s, &format!("reportDeleteMsgsEvent: {}", event.text()));
+        tell(s, "offsetMoved", json!(event));
     }
     say(s, END);
     Ok(())
 }
 
 /// How far a group is behind in one topic.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 struct Behind {
+    #[serde(rename = "consumerGroup")]
     group: String,
     topic: String,
+    #[serde(rename = "undoneMsgsTotal")]
     total: i64,
     /// Most in one queue.
+    #[serde(rename = "undoneMsgsSingleMQ")]
     largest: i64,
     /// Store time of the newest message less that of the last one consumed, of the queue where this is most.
+    #[serde(rename = "undoneMsgsDelayTimeMills")]
     delay_ms: i64,
 }
 
@@ -182,7 +199,7 @@ impl Moves {
         Self { queues }
     }
 
-    async fn news(&mut self, s: &Session) -> Vec<String> {
+    async fn news(&mut self, s: &Session) -> Vec<Moved> {
         let group = tools_group();
         let mut news = Vec::new();
         for (queue, broker, next) in &mut self.queues {
@@ -191,23 +208,38 @@ impl Moves {
             if pulled.status != PullStatus::NoNewMsg {
                 *next = pulled.next;
             }
-            news.extend(pulled.messages.iter().filter_map(event_text));
+            news.extend(pulled.messages.iter().filter_map(Moved::read));
         }
         news
     }
 }
 
-fn event_text(message: &Message) -> Option<String> {
-    let event: OffsetMovedEvent = from_json(&message.body).ok()?;
-    Some(format!(
-        "DeleteMsgsEvent [offsetMovedEvent=OffsetMovedEvent [consumerGroup={}, messageQueue={}, offsetRequest={}, \
-         offsetNew={}], eventTimestamp={}]",
-        event.consumer_group,
-        text::queue(&event.message_queue),
-        event.offset_request,
-        event.offset_new,
-        message.store_timestamp
-    ))
+/// A consumer asked for an offset that is not there, and was sent elsewhere.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Moved {
+    #[serde(flatten)]
+    event: OffsetMovedEvent,
+    event_timestamp: i64,
+}
+
+impl Moved {
+    fn read(message: &Message) -> Option<Self> {
+        let event = from_json(&message.body).ok()?;
+        Some(Self { event, event_timestamp: message.store_timestamp })
+    }
+
+    fn text(&self) -> String {
+        let Self { event, event_timestamp } = self;
+        format!(
+            "DeleteMsgsEvent [offsetMovedEvent=OffsetMovedEvent [consumerGroup={}, messageQueue={}, \
+             offsetRequest={}, offsetNew={}], eventTimestamp={event_timestamp}]",
+            event.consumer_group,
+            text::queue(&event.message_queue),
+            event.offset_request,
+            event.offset_new
+        )
+    }
 }
 
 #[cfg(test)]

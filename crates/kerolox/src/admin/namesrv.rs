@@ -1,5 +1,7 @@
 //! Commands about the name servers.
 
+use serde_json::json;
+
 use super::broker::SETTING_WIDTH;
 use super::command::{Command, Target, must};
 use super::failure::Failure;
@@ -11,6 +13,7 @@ pub(super) const UPDATE_KV_CONFIG: Command = Command {
     about: "Set a key at the name servers",
     options: &[must('s', "namespace", "namespace"), must('k', "key", "key"), must('v', "value", "value")],
     target: Target::Free,
+    shows: false,
     example: "-s ORDER_TOPIC_CONFIG -k orders -v broker-a:8",
     run: |s, g| Box::pin(update_kv_config(s, g)),
 };
@@ -20,6 +23,7 @@ pub(super) const DELETE_KV_CONFIG: Command = Command {
     about: "Delete a key at the name servers",
     options: &[must('s', "namespace", "namespace"), must('k', "key", "key")],
     target: Target::Free,
+    shows: false,
     example: "-s ORDER_TOPIC_CONFIG -k orders",
     run: |s, g| Box::pin(delete_kv_config(s, g)),
 };
@@ -29,6 +33,7 @@ pub(super) const WIPE_WRITE_PERM: Command = Command {
     about: "Take the write permission off all topics of a broker, at the name servers",
     options: &[must('b', "brokerName", "broker name")],
     target: Target::Free,
+    shows: true,
     example: "-b broker-a",
     run: |s, g| Box::pin(wipe_write_perm(s, g)),
 };
@@ -38,6 +43,7 @@ pub(super) const ADD_WRITE_PERM: Command = Command {
     about: "Give all topics of a broker their write permission back, at the name servers",
     options: &[must('b', "brokerName", "broker name")],
     target: Target::Free,
+    shows: true,
     example: "-b broker-a",
     run: |s, g| Box::pin(add_write_perm(s, g)),
 };
@@ -47,6 +53,7 @@ pub(super) const GET_NAMESRV_CONFIG: Command = Command {
     about: "Show all settings of the name servers",
     options: &[],
     target: Target::Free,
+    shows: true,
     example: "",
     run: |s, g| Box::pin(get_namesrv_config(s, g)),
 };
@@ -56,6 +63,7 @@ pub(super) const UPDATE_NAMESRV_CONFIG: Command = Command {
     about: "Change a setting of the running name servers",
     options: &[must('k', "key", "name of the setting"), must('v', "value", "new value")],
     target: Target::Free,
+    shows: false,
     example: "-k orderMessageEnable -v true",
     run: |s, g| Box::pin(update_namesrv_config(s, g)),
 };
@@ -83,6 +91,7 @@ async fn add_write_perm(s: &Session, given: &Given) -> Result<(), Failure> {
 async fn change_perm(s: &Session, broker: &str, add: bool) -> Result<(), Failure> {
     let verb = if add { "add" } else { "wipe" };
     let mut last = Ok(());
+    let mut all = Vec::new();
     for address in s.client.name_servers() {
         let done = match add {
             true => s.client.add_write_perm(address, broker).await,
@@ -90,7 +99,8 @@ async fn change_perm(s: &Session, broker: &str, add: bool) -> Result<(), Failure
         };
         match done {
             Ok(count) => {
-                s.out.line(format_args!("{verb} write perm of broker[{broker}] in name server[{address}] OK, {count}"))
+                s.out.line(format_args!("{verb} write perm of broker[{broker}] in name server[{address}] OK, {count}"));
+                all.push(json!({"namesrvAddr": address, "topics": count}));
             }
             Err(why) => {
                 s.out.line(format_args!("{verb} write perm of broker[{broker}] in name server[{address}] Failed"));
@@ -99,17 +109,21 @@ async fn change_perm(s: &Session, broker: &str, add: bool) -> Result<(), Failure
             }
         }
     }
+    s.out.json(all);
     last
 }
 
 async fn get_namesrv_config(s: &Session, _: &Given) -> Result<(), Failure> {
+    let mut all = Vec::new();
     for address in s.client.name_servers() {
         let settings = s.client.name_server_config(address).await?;
         s.out.line(format_args!("============{address}============"));
-        for (name, value) in settings {
+        for (name, value) in &settings {
             s.out.line(format_args!("{name:<SETTING_WIDTH$}=  {value}"));
         }
+        all.push(json!({"namesrvAddr": address, "settings": settings}));
     }
+    s.out.json(all);
     Ok(())
 }
 

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use super::command::{Command, Kind, Opt, Target};
+use super::command::{COMMON, Command, Kind, Opt, Target};
 use super::failure::Failure;
+use super::output::Format;
 
 /// The options given to one command, checked against its definition.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     values: BTreeMap<char, String>,
+    format: Format,
 }
 
 impl Given {
@@ -37,7 +39,19 @@ impl Given {
         if !given.flag('h') {
             given.check(command)?;
         }
+        given.format = match command.output_option().and_then(|option| given.get(option.letter)) {
+            None | Some("table") => Format::Table,
+            Some("json") => Format::Json,
+            Some(other) => {
+                return Err(Failure::Usage(format!("Option --output cannot be [{other}]: table or json")));
+            }
+        };
         Ok(given)
+    }
+
+    /// How the results are to be shown.
+    pub(super) fn format(&self) -> Format {
+        self.format
     }
 
     /// The option that `word` names and the value that hangs on it. Switches that share a word are put on the way.
@@ -147,9 +161,12 @@ fn long_option(command: &Command, name: &str) -> Result<Option<&'static Opt>, Fa
     if let Some(option) = command.all_options().find(|o| o.long == name) {
         return Ok(Some(option));
     }
-    let mut close = command.all_options().filter(|o| !name.is_empty() && o.long.starts_with(name));
+    let starts = |option: &&Opt| !name.is_empty() && option.long.starts_with(name);
+    let mut close = command.options.iter().chain(COMMON).filter(starts);
     match (close.next(), close.next()) {
         (Some(one), Some(other)) => Err(Failure::Usage(format!("--{name} may be --{} or --{}", one.long, other.long))),
+        // Ours does not make short forms of RocketMQ's own names ambiguous.
+        (None, _) => Ok(command.output_option().filter(starts)),
         (found, _) => Ok(found),
     }
 }
@@ -215,6 +232,19 @@ mod tests {
         assert!(refused("brokerStatus", &[]).contains("-b for one broker"));
         let given = read("updateTopic", &["-c", "c", "-t", "x", "-r", "many"]).unwrap();
         assert!(given.maybe::<u32>('r').is_err());
+    }
+
+    #[test]
+    fn json_is_asked_for_with_the_letter_only_where_it_is_free() {
+        for args in [&["-t", "x", "-o", "json"][..], &["-t", "x", "--output=json"], &["-t", "x", "--out", "json"]] {
+            assert_eq!(read("topicStatus", args).unwrap().format(), Format::Json, "{args:?}");
+        }
+        let given = read("consumeMessage", &["-t", "x", "-o", "7", "--output", "json"]).unwrap();
+        assert_eq!((given.get('o'), given.format()), (Some("7"), Format::Json));
+        let given = read("brokerConsumeStats", &["-b", "x", "--o", "true"]).unwrap();
+        assert_eq!((given.truth('o'), given.format()), (Some(true), Format::Table));
+        assert!(refused("topicStatus", &["-t", "x", "-o", "xml"]).contains("[xml]"));
+        assert!(refused("deleteTopic", &["-t", "x", "-c", "c", "-o", "json"]).contains("Unrecognized"));
     }
 
     #[test]

@@ -6,9 +6,11 @@ use kerolox_client::route::readable_queues;
 use kerolox_client::{Message, MessageQueue, Pull, PullStatus};
 use kerolox_wire::names::{GroupName, TopicName};
 
+use serde_json::{Value, json};
+
 use super::command::{Command, Target, may, must};
 use super::failure::Failure;
-use super::message::tools_group;
+use super::message::{object, tools_group};
 use super::options::Given;
 use super::session::Session;
 use super::{name, text, time};
@@ -30,6 +32,7 @@ pub(super) const PRINT_MSG: Command = Command {
         may('d', "printBody", "false: leave bodies out"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-t orders -s 'TagA || TagB' -d true",
     run: |s, g| Box::pin(print_msg(s, g)),
 };
@@ -50,6 +53,7 @@ pub(super) const PRINT_MSG_BY_QUEUE: Command = Command {
         may('f', "calculate", "true: count messages by tag"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-t orders -a broker-a -i 0 -p true -d true",
     run: |s, g| Box::pin(print_msg_by_queue(s, g)),
 };
@@ -68,6 +72,7 @@ pub(super) const CONSUME_MESSAGE: Command = Command {
         may('c', "MessageNumber", "how many, 128 if not given"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-t orders -b broker-a -i 0 -o 0 -c 10",
     run: |s, g| Box::pin(consume_message(s, g)),
 };
@@ -150,6 +155,7 @@ async fn print_msg_by_queue(s: &Session, given: &Given) -> Result<(), Failure> {
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         for (tag, count) in counts {
             s.out.line(format_args!("Tag: {tag:<30} Count: {count}"));
+            s.out.json_line(json!({"tag": tag, "count": count}));
         }
     }
     Ok(())
@@ -271,6 +277,14 @@ async fn part_of(s: &Session, queue: MessageQueue, times: (Option<i64>, Option<i
 
 fn print_all(s: &Session, messages: &[Message], charset: Charset, with_body: bool) {
     for message in messages {
+        if s.out.is_json() {
+            let mut told = object(message);
+            if !with_body {
+                told["body"] = Value::Null;
+            }
+            s.out.json_line(told);
+            continue;
+        }
         let body = if with_body { charset.decode(&message.body) } else { "NOT PRINT BODY".to_owned() };
         s.out.line(format_args!("MSGID: {} {} BODY: {body}", message.id(), text::message(message)));
     }

@@ -1,16 +1,17 @@
 //! How far groups have come.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 
 use kerolox_client::{GroupProgress, MessageQueue};
 use kerolox_wire::body::{ConsumeType, ConsumerConnection};
 use kerolox_wire::names::GroupName;
 
+use serde_json::json;
+
 use super::command::{Command, Target, may};
 use super::failure::Failure;
 use super::options::Given;
-use super::output::{Column, left, row, titles};
+use super::output::{Cell, Column, cell, left, shown};
 use super::session::Session;
 use super::topic::group_of_retry;
 use super::{name, text, time};
@@ -23,29 +24,30 @@ pub(super) const CONSUMER_PROGRESS: Command = Command {
         may('s', "showClientIP", "true: show which client has each queue"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-g billing",
     run: |s, g| Box::pin(consumer_progress(s, g)),
 };
 
 const QUEUE_COLUMNS: &[Column] = &[
-    left("#Topic", 32).cut(),
-    left("#Broker Name", 32).cut(),
-    left("#QID", 4),
-    left("#Broker Offset", 20),
-    left("#Consumer Offset", 20),
-    left("#Client IP", 20),
-    left("#Diff", 20).gap(1),
-    left("#LastTime", 0),
+    left("#Topic", "topic", 32).cut(),
+    left("#Broker Name", "brokerName", 32).cut(),
+    left("#QID", "queueId", 4),
+    left("#Broker Offset", "brokerOffset", 20),
+    left("#Consumer Offset", "consumerOffset", 20),
+    left("#Client IP", "clientIp", 20),
+    left("#Diff", "diff", 20).gap(1),
+    left("#LastTime", "lastTimestamp", 0),
 ];
 
 const GROUP_COLUMNS: &[Column] = &[
-    left("#Group", 32).cut(),
-    left("#Count", 6),
-    left("#Version", 24),
-    left("#Type", 5).gap(1),
-    left("#Model", 14),
-    left("#TPS", 7),
-    left("#Diff Total", 0),
+    left("#Group", "consumerGroup", 32).cut(),
+    left("#Count", "count", 6),
+    left("#Version", "version", 24),
+    left("#Type", "type", 5).gap(1),
+    left("#Model", "model", 14),
+    left("#TPS", "consumeTps", 7),
+    left("#Diff Total", "diffTotal", 0),
 ];
 
 async fn consumer_progress(s: &Session, given: &Given) -> Result<(), Failure> {
@@ -53,43 +55,45 @@ async fn consumer_progress(s: &Session, given: &Given) -> Result<(), Failure> {
         let group: GroupName = name(given, 'g', GroupName::parse)?;
         return one_group(s, &group, given.truth('s') == Some(true)).await;
     }
-    s.out.line(titles(GROUP_COLUMNS));
+    let mut table = s.out.table(GROUP_COLUMNS);
     for topic in s.client.topic_names().await? {
         let Some(group) = group_of_retry(&topic) else { continue };
         // A group that never consumed, or that nobody is connected for, is a line too.
         let progress = s.client.progress(&group, None).await.unwrap_or_default();
         let connection = s.client.consumer_connection(&group).await.ok();
-        s.out.line(group_row(&group, &progress, connection.as_ref()));
+        table.row(group_row(&group, &progress, connection.as_ref()));
         if s.out.is_closed() {
             break;
         }
     }
+    table.end();
     Ok(())
 }
 
 async fn one_group(s: &Session, group: &GroupName, show_clients: bool) -> Result<(), Failure> {
     let progress = s.client.progress(group, None).await?;
     let clients = if show_clients { clients_of_queues(s, group).await } else { BTreeMap::new() };
-    s.out.line(titles(QUEUE_COLUMNS));
+    let mut table = s.out.table(QUEUE_COLUMNS);
     for (queue, at) in &progress.queues {
         let diff = at.broker_offset - at.consumer_offset;
         let last = if at.last_timestamp == 0 { "N/A".to_owned() } else { time::to_seconds(at.last_timestamp) };
-        let client = clients.get(queue).map_or("N/A", String::as_str);
-        let values: [&dyn Display; 8] = [
-            &queue.topic,
-            &queue.broker_name,
-            &queue.queue_id,
-            &at.broker_offset,
-            &at.consumer_offset,
-            &client,
-            &diff,
-            &last,
-        ];
-        s.out.line(row(QUEUE_COLUMNS, &values));
+        let client = clients.get(queue);
+        table.row([
+            cell(&queue.topic),
+            cell(&queue.broker_name),
+            cell(queue.queue_id),
+            cell(at.broker_offset),
+            cell(at.consumer_offset),
+            shown(client.map_or("N/A", String::as_str), client),
+            cell(diff),
+            shown(last, at.last_timestamp),
+        ]);
     }
     s.out.line("");
     s.out.line(format_args!("Consume TPS: {:.2}", progress.tps));
     s.out.line(format_args!("Diff Total: {}", progress.lag()));
+    let queues = table.into_rows();
+    s.out.json(json!({"queues": queues, "consumeTps": progress.tps, "diffTotal": progress.lag()}));
     Ok(())
 }
 
@@ -105,7 +109,7 @@ async fn clients_of_queues(s: &Session, group: &GroupName) -> BTreeMap<MessageQu
     clients
 }
 
-fn group_row(group: &GroupName, progress: &GroupProgress, connection: Option<&ConsumerConnection>) -> String {
+fn group_row(group: &GroupName, progress: &GroupProgress, connection: Option<&ConsumerConnection>) -> [Cell; 7] {
     let count = connection.map_or(0, |c| c.connection_set.len());
     let (mut version, mut kind, mut model) = ("OFFLINE".to_owned(), "", "");
     if let Some(connection) = connection.filter(|_| count > 0) {
@@ -118,11 +122,21 @@ fn group_row(group: &GroupName, progress: &GroupProgress, connection: Option<&Co
     }
     // Whole messages per second.
     let tps = progress.tps.trunc();
-    row(GROUP_COLUMNS, &[group, &count, &version, &kind, &model, &tps, &progress.lag()])
+    let told = |text: &'static str| (!text.is_empty()).then_some(text);
+    [
+        cell(group.as_str()),
+        cell(count),
+        cell(version),
+        shown(kind, told(kind)),
+        shown(model, told(model)),
+        shown(tps.to_string(), progress.tps),
+        cell(progress.lag()),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::output::line_of;
     use super::*;
     use kerolox_wire::body::{Connection, MessageModel};
 
@@ -130,7 +144,7 @@ mod tests {
     fn a_group_is_one_line() {
         let group = GroupName::parse("billing").unwrap();
         let progress = GroupProgress { tps: 2.7, queues: Vec::new() };
-        let offline = group_row(&group, &progress, None);
+        let offline = line_of(GROUP_COLUMNS, &group_row(&group, &progress, None));
         assert_eq!(offline, format!("{:<32}  0       {:<24} {:5}  {:14}  2        0", "billing", "OFFLINE", "", ""));
         let member = Connection { version: 355, ..Connection::default() };
         let connection = ConsumerConnection {
@@ -139,7 +153,7 @@ mod tests {
             message_model: MessageModel::Clustering,
             ..ConsumerConnection::default()
         };
-        let online = group_row(&group, &progress, Some(&connection));
+        let online = line_of(GROUP_COLUMNS, &group_row(&group, &progress, Some(&connection)));
         assert!(online.contains("  1       V4_7_1 "), "{online}");
         assert!(online.contains(" PUSH   CLUSTERING      2        0"), "{online}");
     }

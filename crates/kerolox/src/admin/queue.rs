@@ -9,6 +9,7 @@ use kerolox_wire::body::{ConsumeQueueUnit, Style, to_json, to_json_pretty};
 use kerolox_wire::command::admin::QueryConsumeQueue;
 use kerolox_wire::names::{GroupName, TopicName};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::command::{Command, Target, may, must};
 use super::failure::Failure;
@@ -22,6 +23,7 @@ pub(super) const ALLOCATE_MQ: Command = Command {
     about: "Show how clients would share the queues of a topic",
     options: &[must('t', "topic", "topic name"), must('i', "ipList", "client addresses, with commas")],
     target: Target::Free,
+    shows: true,
     example: "-t orders -i 10.0.0.1,10.0.0.2",
     run: |s, g| Box::pin(allocate_mq(s, g)),
 };
@@ -38,6 +40,7 @@ pub(super) const QUERY_CQ: Command = Command {
         may('g', "consumer", "apply the subscription of this group"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-t orders -q 0 -i 0 -c 5 -b 127.0.0.1:10911",
     run: |s, g| Box::pin(query_cq(s, g)),
 };
@@ -56,14 +59,15 @@ async fn allocate_mq(s: &Session, given: &Given) -> Result<(), Failure> {
     let route = s.client.route(topic).await?;
     let queues = readable_queues(topic, &route);
     let clients: Vec<&str> = given.required('i')?.split(',').map(str::trim).filter(|c| !c.is_empty()).collect();
-    s.out.line(shares(&queues, &clients));
+    let shares = shares(&queues, &clients);
+    s.out.line(String::from_utf8_lossy(&to_json(&shares, Style::Fastjson)));
+    s.out.json(shares.result);
     Ok(())
 }
 
-fn shares(queues: &[MessageQueue], clients: &[&str]) -> String {
+fn shares<'a>(queues: &'a [MessageQueue], clients: &[&'a str]) -> Shares<'a> {
     let share = |(i, &client)| (client, evenly(queues, clients.len(), i));
-    let shares = Shares { result: clients.iter().enumerate().map(share).collect() };
-    String::from_utf8_lossy(&to_json(&shares, Style::Fastjson)).into_owned()
+    Shares { result: clients.iter().enumerate().map(share).collect() }
 }
 
 async fn query_cq(s: &Session, given: &Given) -> Result<(), Failure> {
@@ -95,7 +99,21 @@ async fn query_cq(s: &Session, given: &Given) -> Result<(), Failure> {
     for (index, unit) in (request.index..).zip(&units.queue_data) {
         s.out.line(format_args!("idx: {index}\n{}\n{RULE}", unit_text(unit)));
     }
+    let queue_data = (request.index..).zip(&units.queue_data).map(|(index, unit)| unit_object(index, unit));
+    s.out.json(json!({
+        "minQueueIndex": units.min_queue_index,
+        "maxQueueIndex": units.max_queue_index,
+        "subscriptionData": units.subscription_data,
+        "filterData": units.filter_data,
+        "queueData": queue_data.collect::<Vec<_>>(),
+    }));
     Ok(())
+}
+
+fn unit_object(index: i64, unit: &ConsumeQueueUnit) -> Value {
+    let mut object = json!(unit);
+    object["index"] = index.into();
+    object
 }
 
 fn unit_text(unit: &ConsumeQueueUnit) -> String {
@@ -119,10 +137,11 @@ mod tests {
     #[test]
     fn shares_are_one_line_of_json() {
         let queue = |queue_id| MessageQueue { topic: "T".to_owned(), broker_name: "b".to_owned(), queue_id };
-        let text = shares(&[queue(0), queue(1), queue(2)], &["10.0.0.1", "10.0.0.2"]);
+        let queues = [queue(0), queue(1), queue(2)];
+        let text = to_json(&shares(&queues, &["10.0.0.1", "10.0.0.2"]), Style::Fastjson);
         let unit = |id| format!("{{\"brokerName\":\"b\",\"queueId\":{id},\"topic\":\"T\"}}");
         let expected = format!("{{\"result\":{{\"10.0.0.1\":[{},{}],\"10.0.0.2\":[{}]}}}}", unit(0), unit(1), unit(2));
-        assert_eq!(text, expected);
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
 
     #[test]

@@ -1,15 +1,14 @@
 //! Commands that send.
 
-use std::fmt::Display;
-
-use kerolox_client::{MessageQueue, Outgoing};
+use kerolox_client::{MessageQueue, Outgoing, Sent};
 use kerolox_wire::names::TopicName;
 use kerolox_wire::properties::{KEYS, Properties, TAGS};
+use serde_json::{Value, json};
 
 use super::command::{Command, Target, may, must};
 use super::failure::Failure;
 use super::options::Given;
-use super::output::{Column, left, row, titles};
+use super::output::{Column, cell, left};
 use super::session::Session;
 use super::{name, text};
 
@@ -32,6 +31,7 @@ pub(super) const SEND_MESSAGE: Command = Command {
         may('i', "qid", "queue to send to, with -b"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-t orders -p 'hello world' -k order-4711 -c TagA",
     run: |s, g| Box::pin(send_message(s, g)),
 };
@@ -45,6 +45,7 @@ pub(super) const SEND_MSG_STATUS: Command = Command {
         may('c', "count", "how many, 50 if not given"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-b broker-a -s 1024 -c 10",
     run: |s, g| Box::pin(send_msg_status(s, g)),
 };
@@ -58,12 +59,17 @@ pub(super) const CHECK_MSG_SEND_RT: Command = Command {
         must('s', "size", "bytes of a message"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-t probe -a 10 -s 128",
     run: |s, g| Box::pin(check_msg_send_rt(s, g)),
 };
 
-const SENT_COLUMNS: &[Column] =
-    &[left("#Broker Name", 32), left("#QID", 4), left("#Send Result", 20), left("#MsgId", 0).gap(4)];
+const SENT_COLUMNS: &[Column] = &[
+    left("#Broker Name", "brokerName", 32),
+    left("#QID", "queueId", 4),
+    left("#Send Result", "sendStatus", 20),
+    left("#MsgId", "msgId", 0).gap(4),
+];
 
 async fn send_message(s: &Session, given: &Given) -> Result<(), Failure> {
     let topic: TopicName = name(given, 't', TopicName::parse)?;
@@ -95,9 +101,9 @@ async fn send_message(s: &Session, given: &Given) -> Result<(), Failure> {
         }
         _ => s.client.send(&message).await?,
     };
-    s.out.line(titles(SENT_COLUMNS));
-    let values: [&dyn Display; 4] = [&sent.queue.broker_name, &sent.queue.queue_id, &sent.status.name(), &sent.id];
-    s.out.line(row(SENT_COLUMNS, &values));
+    let mut table = s.out.table(SENT_COLUMNS);
+    table.row([cell(&sent.queue.broker_name), cell(sent.queue.queue_id), cell(sent.status.name()), cell(&sent.id)]);
+    s.out.json(sent_object(&sent));
     Ok(())
 }
 
@@ -108,20 +114,43 @@ async fn send_msg_status(s: &Session, given: &Given) -> Result<(), Failure> {
     let message = outgoing(&topic, &body);
     // The first one connects and is not shown.
     s.client.send(&message).await?;
+    let mut all = Vec::new();
     for _ in 0..count {
         let begin = s.clock.elapsed();
         let sent = s.client.send(&message).await?;
         let rt = s.clock.elapsed().saturating_sub(begin).as_millis();
         s.out.line(format_args!("rt:{rt}ms, SendResult={}", text::sent(&sent)));
+        if s.out.is_json() {
+            let mut object = sent_object(&sent);
+            object["rt"] = json!(rt);
+            all.push(object);
+        }
         if s.out.is_closed() {
             break;
         }
     }
+    s.out.json(all);
     Ok(())
 }
 
-const RT_COLUMNS: &[Column] =
-    &[left("#Broker Name", 32), left("#QID", 4), left("#Send Result", 20), left("#RT", 0).gap(4)];
+/// Where a message was stored, for programs.
+pub(super) fn sent_object(sent: &Sent) -> Value {
+    json!({
+        "sendStatus": sent.status.name(),
+        "msgId": sent.id,
+        "offsetMsgId": sent.offset_id,
+        "brokerName": sent.queue.broker_name,
+        "queueId": sent.queue.queue_id,
+        "queueOffset": sent.queue_offset,
+    })
+}
+
+const RT_COLUMNS: &[Column] = &[
+    left("#Broker Name", "brokerName", 32),
+    left("#QID", "queueId", 4),
+    left("#Send Result", "sent", 20),
+    left("#RT", "rt", 0).gap(4),
+];
 
 async fn check_msg_send_rt(s: &Session, given: &Given) -> Result<(), Failure> {
     let topic: TopicName = name(given, 't', TopicName::parse)?;
@@ -129,7 +158,7 @@ async fn check_msg_send_rt(s: &Session, given: &Given) -> Result<(), Failure> {
     let body = probe(given.parsed('s')?)?;
     let message = outgoing(&topic, &body);
     let queues = s.client.send_queues(&topic).await?;
-    s.out.line(titles(RT_COLUMNS));
+    let mut table = s.out.table(RT_COLUMNS);
     let mut times = Vec::new();
     let mut failed = None;
     for (queue, address) in queues.iter().cycle().take(amount) {
@@ -137,13 +166,15 @@ async fn check_msg_send_rt(s: &Session, given: &Given) -> Result<(), Failure> {
         let sent = s.client.send_to(&message, queue, address).await;
         let rt = s.clock.elapsed().saturating_sub(begin).as_millis();
         times.push(rt);
-        s.out.line(row(RT_COLUMNS, &[&queue.broker_name, &queue.queue_id, &sent.is_ok(), &rt]));
+        table.row([cell(&queue.broker_name), cell(queue.queue_id), cell(sent.is_ok()), cell(rt)]);
         failed = sent.err().or(failed);
         if s.out.is_closed() {
             break;
         }
     }
-    s.out.line(format_args!("Avg RT: {:.2}", mean_after_first(&times)));
+    let mean = mean_after_first(&times);
+    s.out.line(format_args!("Avg RT: {mean:.2}"));
+    s.out.json(json!({"sends": table.into_rows(), "averageRt": mean}));
     failed.map_or(Ok(()), |why| Err(why.into()))
 }
 

@@ -1,6 +1,5 @@
 //! Rates and lags over many topics and groups.
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use kerolox_client::route::master_of;
@@ -8,10 +7,12 @@ use kerolox_client::{ClientError, GROUP_GET_NUMS, TOPIC_PUT_NUMS};
 use kerolox_wire::body::{BrokerStatsData, ConsumeStats};
 use kerolox_wire::names::{GroupName, TopicName};
 
+use serde_json::json;
+
 use super::command::{Command, Target, flag, may, must};
 use super::failure::Failure;
 use super::options::Given;
-use super::output::{Column, left, right, row, titles};
+use super::output::{Column, Table, cell, left, right, shown, two_digits};
 use super::session::Session;
 use super::time;
 use super::topic::is_groups_own;
@@ -29,6 +30,7 @@ pub(super) const BROKER_CONSUME_STATS: Command = Command {
         may('o', "order", "true: only ordered topics"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-b 127.0.0.1:10911 -l 100",
     run: |s, g| Box::pin(broker_consume_stats(s, g)),
 };
@@ -38,19 +40,20 @@ pub(super) const STATS_ALL: Command = Command {
     about: "Show rates and lag of each topic and its groups",
     options: &[flag('a', "activeTopic", "only topics with messages today"), may('t', "topic", "only this topic")],
     target: Target::Free,
+    shows: true,
     example: "-t orders",
     run: |s, g| Box::pin(stats_all(s, g)),
 };
 
 const LAG_COLUMNS: &[Column] = &[
-    left("#Topic", 32).cut(),
-    left("#Group", 32),
-    left("#Broker Name", 32).cut(),
-    left("#QID", 4),
-    left("#Broker Offset", 20),
-    left("#Consumer Offset", 20),
-    left("#Diff", 20),
-    left("#LastTime", 0),
+    left("#Topic", "topic", 32).cut(),
+    left("#Group", "consumerGroup", 32),
+    left("#Broker Name", "brokerName", 32).cut(),
+    left("#QID", "queueId", 4),
+    left("#Broker Offset", "brokerOffset", 20),
+    left("#Consumer Offset", "consumerOffset", 20),
+    left("#Diff", "diff", 20),
+    left("#LastTime", "lastTimestamp", 0),
 ];
 
 async fn broker_consume_stats(s: &Session, given: &Given) -> Result<(), Failure> {
@@ -58,17 +61,18 @@ async fn broker_consume_stats(s: &Session, given: &Given) -> Result<(), Failure>
     let timeout = Duration::from_millis(given.maybe('t')?.unwrap_or(CONSUME_STATS_TIMEOUT_MS));
     let least: i64 = given.maybe('l')?.unwrap_or(0);
     let stats = s.client.broker_consume_stats(given.required('b')?, ordered, timeout).await?;
-    s.out.line(titles(LAG_COLUMNS));
+    let mut table = s.out.table(LAG_COLUMNS);
     for (group, parts) in stats.consume_stats_list.iter().flatten() {
         for part in parts {
-            show_lag(s, group, part, least);
+            show_lag(&mut table, group, part, least);
         }
     }
     s.out.line(format_args!("\nDiff Total: {}", stats.total_diff));
+    s.out.json(json!({"queues": table.into_rows(), "diffTotal": stats.total_diff}));
     Ok(())
 }
 
-fn show_lag(s: &Session, group: &str, stats: &ConsumeStats, least: i64) {
+fn show_lag(table: &mut Table<'_>, group: &str, stats: &ConsumeStats, least: i64) {
     let mut queues: Vec<_> = stats.offset_table.iter().collect();
     queues.sort_by(|a, b| a.0.cmp(&b.0));
     for (queue, at) in queues {
@@ -77,29 +81,27 @@ fn show_lag(s: &Session, group: &str, stats: &ConsumeStats, least: i64) {
         if diff < least || at.last_timestamp <= 0 {
             continue;
         }
-        let last = time::to_seconds(at.last_timestamp);
-        let values: [&dyn Display; 8] = [
-            &queue.topic,
-            &group,
-            &queue.broker_name,
-            &queue.queue_id,
-            &at.broker_offset,
-            &at.consumer_offset,
-            &diff,
-            &last,
-        ];
-        s.out.line(row(LAG_COLUMNS, &values));
+        table.row([
+            cell(&queue.topic),
+            cell(group),
+            cell(&queue.broker_name),
+            cell(queue.queue_id),
+            cell(at.broker_offset),
+            cell(at.consumer_offset),
+            cell(diff),
+            shown(time::to_seconds(at.last_timestamp), at.last_timestamp),
+        ]);
     }
 }
 
 const ALL_COLUMNS: &[Column] = &[
-    left("#Topic", 32).cut(),
-    left("#Consumer Group", 32).cut(),
-    right("#Accumulation", 12),
-    right("#InTPS", 11),
-    right("#OutTPS", 11),
-    right("#InMsg24Hour", 14),
-    right("#OutMsg24Hour", 14),
+    left("#Topic", "topic", 32).cut(),
+    left("#Consumer Group", "consumerGroup", 32).cut(),
+    right("#Accumulation", "accumulation", 12),
+    right("#InTPS", "inTps", 11),
+    right("#OutTPS", "outTps", 11),
+    right("#InMsg24Hour", "inMsg24Hour", 14),
+    right("#OutMsg24Hour", "outMsg24Hour", 14),
 ];
 
 /// Messages per second now, and in the last 24 hours.
@@ -111,7 +113,7 @@ struct Rate {
 
 async fn stats_all(s: &Session, given: &Given) -> Result<(), Failure> {
     let topics = s.client.topic_names().await?;
-    s.out.line(titles(ALL_COLUMNS));
+    let mut table = s.out.table(ALL_COLUMNS);
     let wanted = given.get('t').filter(|topic| !topic.is_empty());
     if let Some(wanted) = wanted
         && !topics.iter().any(|topic| topic == wanted)
@@ -121,7 +123,7 @@ async fn stats_all(s: &Session, given: &Given) -> Result<(), Failure> {
     for topic in topics.iter().filter(|topic| !is_groups_own(topic)) {
         if wanted.is_none_or(|wanted| wanted == topic) {
             // Topics that no broker serves now are passed over, unless one was asked for by name.
-            match topic_rows(s, topic, given.flag('a')).await {
+            match topic_rows(s, &mut table, topic, given.flag('a')).await {
                 Err(why) if wanted.is_some() => return Err(why.into()),
                 _ => {}
             }
@@ -130,19 +132,32 @@ async fn stats_all(s: &Session, given: &Given) -> Result<(), Failure> {
             break;
         }
     }
+    table.end();
     Ok(())
 }
 
-async fn topic_rows(s: &Session, topic_name: &str, active_only: bool) -> Result<(), ClientError> {
+async fn topic_rows(
+    s: &Session,
+    table: &mut Table<'_>,
+    topic_name: &str,
+    active_only: bool,
+) -> Result<(), ClientError> {
     let topic = TopicName::parse(topic_name)?;
     let route = s.client.route(topic_name).await?;
     let masters: Vec<&str> = route.broker_datas.iter().filter_map(master_of).collect();
     let groups = s.client.groups_of_topic(&topic).await?;
     let sent = rate(s, &masters, TOPIC_PUT_NUMS, topic_name).await;
     if groups.is_empty() && (!active_only || sent.day > 0) {
-        let in_tps = format!("{:.2}", sent.tps);
-        let values: [&dyn Display; 7] = [&topic, &"", &0, &in_tps, &"", &sent.day, &"NO_CONSUMER"];
-        s.out.line(row(ALL_COLUMNS, &values));
+        let none = None::<()>;
+        table.row([
+            cell(topic_name),
+            shown("", none),
+            cell(0),
+            two_digits(sent.tps),
+            shown("", none),
+            cell(sent.day),
+            shown("NO_CONSUMER", none),
+        ]);
     }
     for group in groups {
         let read = rate(s, &masters, GROUP_GET_NUMS, &format!("{topic}@{group}")).await;
@@ -153,9 +168,15 @@ async fn topic_rows(s: &Session, topic_name: &str, active_only: bool) -> Result<
             Ok(group) => s.client.progress(&group, Some(&topic)).await.map_or(0, |progress| progress.lag().max(0)),
             Err(_) => 0,
         };
-        let (in_tps, out_tps) = (format!("{:.2}", sent.tps), format!("{:.2}", read.tps));
-        let values: [&dyn Display; 7] = [&topic, &group, &lag, &in_tps, &out_tps, &sent.day, &read.day];
-        s.out.line(row(ALL_COLUMNS, &values));
+        table.row([
+            cell(topic_name),
+            cell(&group),
+            cell(lag),
+            two_digits(sent.tps),
+            two_digits(read.tps),
+            cell(sent.day),
+            cell(read.day),
+        ]);
     }
     Ok(())
 }

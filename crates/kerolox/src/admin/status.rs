@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use kerolox_wire::body::{ConsumerRunningInfo, ProcessQueueInfo};
+use kerolox_wire::body::{ConsumerRunningInfo, MessageQueue, ProcessQueueInfo};
 use kerolox_wire::names::GroupName;
+
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::command::{Command, Target, flag, may, must};
 use super::failure::Failure;
@@ -23,6 +26,7 @@ pub(super) const CONSUMER_STATUS: Command = Command {
         flag('s', "jstack", "with stack traces"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-g billing",
     run: |s, g| Box::pin(consumer_status(s, g)),
 };
@@ -41,6 +45,7 @@ async fn consumer_status(s: &Session, given: &Given) -> Result<(), Failure> {
     if let Some(client_id) = given.get('i') {
         let info = s.client.consumer_running_info(&group, client_id, jstack).await?;
         s.out.line(page(&info));
+        s.out.json(object(client_id, &info));
         return Ok(());
     }
     let now = s.now_ms();
@@ -48,6 +53,7 @@ async fn consumer_status(s: &Session, given: &Given) -> Result<(), Failure> {
     let mut infos: Vec<(String, ConsumerRunningInfo)> = Vec::new();
     for client in connection.connection_set {
         match s.client.consumer_running_info(&group, &client.client_id, jstack).await {
+            Ok(info) if s.out.is_json() => infos.push((client.client_id, info)),
             Ok(info) => {
                 let path = write_page(Path::new(&now.to_string()), &client.client_id, &page(&info));
                 s.out.line(format_args!(
@@ -65,19 +71,43 @@ async fn consumer_status(s: &Session, given: &Given) -> Result<(), Failure> {
     if infos.is_empty() {
         return Err(Failure::failed("no consumer of the group answered"));
     }
-    if !same_subscriptions(&infos, now) {
+    let members: Vec<Value> = infos.iter().map(|(client_id, info)| object(client_id, info)).collect();
+    let troubles: Vec<String> = infos.iter().map(|(client_id, info)| trouble(client_id, info, now)).collect();
+    let told: Vec<&str> = troubles.iter().flat_map(|trouble| trouble.lines()).collect();
+    let same = same_subscriptions(&infos, now);
+    s.out.json(json!({"members": members, "sameSubscription": same, "warnings": told}));
+    if !same {
         s.out.line("\n\nWARN: Different subscription in the same group of consumer!!!");
         return Ok(());
     }
     s.out.line("\n\nSame subscription in the same group of consumer");
     s.out.line("\n\nRebalance OK");
-    for (client_id, info) in &infos {
-        let trouble = trouble(client_id, info, now);
-        if !trouble.is_empty() {
-            s.out.line(trouble);
-        }
+    for trouble in troubles.iter().filter(|trouble| !trouble.is_empty()) {
+        s.out.line(trouble);
     }
     Ok(())
+}
+
+/// A queue of a consumer, for programs.
+#[derive(Serialize)]
+struct Held<'a> {
+    #[serde(flatten)]
+    queue: &'a MessageQueue,
+    #[serde(flatten)]
+    at: &'a ProcessQueueInfo,
+}
+
+/// All that a consumer said, for programs.
+fn object(client_id: &str, info: &ConsumerRunningInfo) -> Value {
+    let queues: Vec<Held<'_>> = info.mq_table.iter().map(|(queue, at)| Held { queue, at }).collect();
+    json!({
+        "clientId": client_id,
+        "properties": info.properties,
+        "subscriptions": info.subscription_set,
+        "queues": queues,
+        "rates": info.status_table,
+        "jstack": info.jstack,
+    })
 }
 
 /// Writes a page to a file named after the client; a client's own id does not lead out of that folder.
@@ -148,20 +178,20 @@ fn idle_for(at: &ProcessQueueInfo, now: i64) -> Option<i64> {
 }
 
 const OFFSET_COLUMNS: &[Column] =
-    &[left("#Topic", 32), left("#Broker Name", 32), left("#QID", 4), left("#Consumer Offset", 20)];
+    &[left("#Topic", "", 32), left("#Broker Name", "", 32), left("#QID", "", 4), left("#Consumer Offset", "", 20)];
 const DETAIL_COLUMNS: &[Column] =
-    &[left("#Topic", 32), left("#Broker Name", 32), left("#QID", 4), left("#ProcessQueueInfo", 20)];
+    &[left("#Topic", "", 32), left("#Broker Name", "", 32), left("#QID", "", 4), left("#ProcessQueueInfo", "", 20)];
 const RATE_COLUMNS: &[Column] = &[
-    left("#Topic", 32),
-    right("#Pull RT", 14).gap(2),
-    right("#Pull TPS", 14),
-    right("#Consume RT", 14),
-    right("#ConsumeOK TPS", 14),
-    right("#ConsumeFailed TPS", 18),
-    right("#ConsumeFailedMsgsInHour", 25),
+    left("#Topic", "", 32),
+    right("#Pull RT", "", 14).gap(2),
+    right("#Pull TPS", "", 14),
+    right("#Consume RT", "", 14),
+    right("#ConsumeOK TPS", "", 14),
+    right("#ConsumeFailed TPS", "", 18),
+    right("#ConsumeFailedMsgsInHour", "", 25),
 ];
 
-/// All that a consumer said.
+/// All that a consumer said, for people.
 fn page(info: &ConsumerRunningInfo) -> String {
     let mut page = "#Consumer Properties#\n".to_owned();
     for (name, value) in &info.properties {
@@ -239,7 +269,7 @@ fn process_queue(at: &ProcessQueueInfo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kerolox_wire::body::{MessageQueue, PairMap, SubscriptionData};
+    use kerolox_wire::body::{PairMap, SubscriptionData};
 
     fn info(sub: &str, at: ProcessQueueInfo) -> ConsumerRunningInfo {
         let properties = [(PROP_CONSUME_TYPE, "CONSUME_PASSIVELY"), (PROP_START_TIMESTAMP, "0")];

@@ -134,9 +134,11 @@ async fn mqadmin(line: &str) -> Ran {
     let clock = Arc::new(ManualClock::at(1_795_577_629_323));
     let client =
         Client::new(vec![address.clone()], Outbound::new(OutboundConfig::default()), clock.clone(), Arc::new(|_| 0));
-    let session = Session { client, out: Out::new(printed.clone()), clock };
     let result = match Given::parse(command, &words[1..]) {
-        Ok(given) => (command.run)(&session, &given).await,
+        Ok(given) => {
+            let out = Out::new(printed.clone()).with_format(given.format());
+            (command.run)(&Session { client, out, clock }, &given).await
+        }
         Err(why) => Err(why),
     };
     let text = String::from_utf8(printed.0.lock().unwrap().clone()).unwrap();
@@ -220,6 +222,33 @@ async fn queues_are_shared_and_figures_shown() {
         list.lines().nth(1).unwrap().starts_with("C                 b                       0     ADDR "),
         "{list}"
     );
+}
+
+/// What a command prints with `-o json`.
+async fn tells(line: &str) -> serde_json::Value {
+    let printed = prints(line).await;
+    serde_json::from_str(&printed).unwrap_or_else(|why| panic!("{line}: {why}: {printed}"))
+}
+
+#[tokio::test]
+async fn programs_get_one_value_and_no_text() {
+    use serde_json::json;
+    assert_eq!(tells("topicList -o json").await, json!(["%RETRY%G", "A", "T"]));
+    assert_eq!(
+        tells("topicStatus -t T -o json").await[1],
+        json!({"brokerName": "b", "queueId": 1, "minOffset": 0, "maxOffset": 0, "lastUpdateTimestamp": 0})
+    );
+    let route = tells("topicRoute -t T --output json").await;
+    assert_eq!(route["brokerDatas"][0]["brokerAddrs"], json!({"0": "ADDR"}));
+    assert_eq!(
+        tells("brokerStatus -b ADDR -o json").await,
+        json!([{"brokerAddr": "ADDR", "figures": {"putTps": "1.0 2.0"}}])
+    );
+    let list = tells("clusterList -o json").await;
+    assert_eq!((&list[0]["brokerAddr"], &list[0]["inTps"]), (&json!("ADDR"), &json!(1.0)));
+    let sent = tells("sendMessage -t T -p x -b b -i 1 -o json").await;
+    assert_eq!((&sent["queueId"], &sent["sendStatus"]), (&json!(1), &json!("SEND_OK")));
+    assert_eq!(tells("wipeWritePerm -b b -o json").await, json!([{"namesrvAddr": "ADDR", "topics": 3}]));
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@ use kerolox_client::route::{address_of, master_of};
 use kerolox_client::{ClientError, ORDER_NAMESPACE};
 use kerolox_wire::body::{BrokerData, ClusterInfo, QueueData, TopicConfig, TopicRouteData, to_json_pretty};
 use kerolox_wire::names::{DLQ_PREFIX, GroupName, RETRY_PREFIX, TopicName};
+use serde_json::json;
 
 use super::command::{Command, Target, flag, may, must};
 use super::failure::Failure;
 use super::options::Given;
-use super::output::{Column, left, row, titles};
+use super::output::{Column, cell, left, shown};
 use super::session::Session;
 use super::{name, text, time};
 
@@ -35,6 +36,7 @@ pub(super) const UPDATE_TOPIC: Command = Command {
         may('s', "hasUnitSub", "true: has subscriptions of the unit mode"),
     ],
     target: Target::OneOf,
+    shows: false,
     example: "-c DefaultCluster -t orders -r 8 -w 8",
     run: |s, g| Box::pin(update_topic(s, g)),
 };
@@ -44,6 +46,7 @@ pub(super) const DELETE_TOPIC: Command = Command {
     about: "Delete a topic at the brokers of a cluster and at the name servers",
     options: &[must('t', "topic", "topic name"), must('c', "clusterName", "cluster to delete it from")],
     target: Target::Free,
+    shows: false,
     example: "-c DefaultCluster -t orders",
     run: |s, g| Box::pin(delete_topic(s, g)),
 };
@@ -58,6 +61,7 @@ pub(super) const UPDATE_TOPIC_PERM: Command = Command {
         must('p', "perm", "2 write only, 4 read only, 6 both"),
     ],
     target: Target::Either,
+    shows: false,
     example: "-b 127.0.0.1:10911 -t orders -p 4",
     run: |s, g| Box::pin(update_topic_perm(s, g)),
 };
@@ -67,6 +71,7 @@ pub(super) const TOPIC_ROUTE: Command = Command {
     about: "Show which brokers serve a topic",
     options: &[must('t', "topic", "topic name")],
     target: Target::Free,
+    shows: true,
     example: "-t orders",
     run: |s, g| Box::pin(topic_route(s, g)),
 };
@@ -76,6 +81,7 @@ pub(super) const TOPIC_STATUS: Command = Command {
     about: "Show the first and last offset of each queue of a topic",
     options: &[must('t', "topic", "topic name")],
     target: Target::Free,
+    shows: true,
     example: "-t orders",
     run: |s, g| Box::pin(topic_status(s, g)),
 };
@@ -85,6 +91,7 @@ pub(super) const TOPIC_CLUSTER_LIST: Command = Command {
     about: "Show in which clusters a topic is",
     options: &[must('t', "topic", "topic name")],
     target: Target::Free,
+    shows: true,
     example: "-t orders",
     run: |s, g| Box::pin(topic_cluster_list(s, g)),
 };
@@ -94,6 +101,7 @@ pub(super) const TOPIC_LIST: Command = Command {
     about: "List all topics, with -c also their clusters and groups",
     options: &[flag('c', "clusterModel", "add cluster and consumer groups of each topic")],
     target: Target::Free,
+    shows: true,
     example: "-c",
     run: |s, g| Box::pin(topic_list(s, g)),
 };
@@ -107,6 +115,7 @@ pub(super) const UPDATE_ORDER_CONF: Command = Command {
         must('m', "method", "get, put or delete"),
     ],
     target: Target::Free,
+    shows: true,
     example: "-t orders -m put -v broker-a:8;broker-b:8",
     run: |s, g| Box::pin(update_order_conf(s, g)),
 };
@@ -217,15 +226,16 @@ fn queues_at_master<'a>(route: &'a TopicRouteData, address: &str) -> Option<&'a 
 async fn topic_route(s: &Session, given: &Given) -> Result<(), Failure> {
     let route = s.client.route(given.required('t')?).await?;
     s.out.line(to_json_pretty(&route));
+    s.out.json(&route);
     Ok(())
 }
 
 const STATUS_COLUMNS: &[Column] = &[
-    left("#Broker Name", 32).cut(),
-    left("#QID", 4),
-    left("#Min Offset", 20),
-    left("#Max Offset", 20),
-    left("#Last Updated", 0).gap(4),
+    left("#Broker Name", "brokerName", 32).cut(),
+    left("#QID", "queueId", 4),
+    left("#Min Offset", "minOffset", 20),
+    left("#Max Offset", "maxOffset", 20),
+    left("#Last Updated", "lastUpdateTimestamp", 0).gap(4),
 ];
 
 async fn topic_status(s: &Session, given: &Given) -> Result<(), Failure> {
@@ -234,23 +244,30 @@ async fn topic_status(s: &Session, given: &Given) -> Result<(), Failure> {
     if ranges.is_empty() {
         return Err(Failure::failed("Not found the topic stats info"));
     }
-    s.out.line(titles(STATUS_COLUMNS));
+    let mut table = s.out.table(STATUS_COLUMNS);
     for (queue, range) in ranges {
         let at = range.last_update_timestamp;
         let updated = if at > 0 { time::to_millis(at) } else { String::new() };
-        let values: [&dyn std::fmt::Display; 5] =
-            [&queue.broker_name, &queue.queue_id, &range.min_offset, &range.max_offset, &updated];
-        s.out.line(row(STATUS_COLUMNS, &values));
+        table.row([
+            cell(queue.broker_name),
+            cell(queue.queue_id),
+            cell(range.min_offset),
+            cell(range.max_offset),
+            shown(updated, at),
+        ]);
     }
+    table.end();
     Ok(())
 }
 
 async fn topic_cluster_list(s: &Session, given: &Given) -> Result<(), Failure> {
     let info = s.client.cluster_info().await?;
     let route = s.client.route(given.required('t')?).await?;
-    for cluster in clusters_of(&route, &info) {
+    let clusters = clusters_of(&route, &info);
+    for cluster in &clusters {
         s.out.line(cluster);
     }
+    s.out.json(clusters);
     Ok(())
 }
 
@@ -263,19 +280,23 @@ fn clusters_of<'a>(route: &TopicRouteData, info: &'a ClusterInfo) -> Vec<&'a str
     clusters
 }
 
-const LIST_COLUMNS: &[Column] =
-    &[left("#Cluster Name", 20).cut(), left("#Topic", 48).cut(), left("#Consumer Group", 48).cut()];
+const LIST_COLUMNS: &[Column] = &[
+    left("#Cluster Name", "clusterName", 20).cut(),
+    left("#Topic", "topic", 48).cut(),
+    left("#Consumer Group", "consumerGroup", 48).cut(),
+];
 
 async fn topic_list(s: &Session, given: &Given) -> Result<(), Failure> {
     let topics = s.client.topic_names().await?;
     if !given.flag('c') {
-        for topic in topics {
+        for topic in &topics {
             s.out.line(topic);
         }
+        s.out.json(topics);
         return Ok(());
     }
     let info = s.client.cluster_info().await?;
-    s.out.line(titles(LIST_COLUMNS));
+    let mut table = s.out.table(LIST_COLUMNS);
     for topic in topics.iter().filter(|topic| !is_groups_own(topic)) {
         // A topic without a route, or a broker that does not answer, leaves its columns empty.
         let (cluster, mut groups) = describe(s, topic, &info).await.unwrap_or_default();
@@ -283,12 +304,14 @@ async fn topic_list(s: &Session, given: &Given) -> Result<(), Failure> {
             groups.push(String::new());
         }
         for group in groups {
-            s.out.line(row(LIST_COLUMNS, &[&cluster, topic, &group]));
+            let told = (!group.is_empty()).then(|| group.clone());
+            table.row([cell(&cluster), cell(topic), shown(group, told)]);
         }
         if s.out.is_closed() {
             break;
         }
     }
+    table.end();
     Ok(())
 }
 
@@ -320,16 +343,19 @@ async fn update_order_conf(s: &Session, given: &Given) -> Result<(), Failure> {
         "get" => {
             let conf = s.client.get_kv(ORDER_NAMESPACE, topic).await?;
             s.out.line(format_args!("get orderConf success. topic=[{topic}], orderConf=[{conf}]"));
+            s.out.json(json!({"topic": topic, "orderConf": conf}));
         }
         "put" => {
             let conf = given.get('v').filter(|conf| !conf.is_empty());
             let conf = conf.ok_or_else(|| Failure::Usage("please set orderConf with option -v.".to_owned()))?;
             s.client.put_kv(ORDER_NAMESPACE, topic, conf).await?;
             s.out.line(format_args!("update orderConf success. topic=[{topic}], orderConf=[{conf}]"));
+            s.out.json(json!({"topic": topic, "orderConf": conf}));
         }
         "delete" => {
             s.client.delete_kv(ORDER_NAMESPACE, topic).await?;
             s.out.line(format_args!("delete orderConf success. topic=[{topic}]"));
+            s.out.json(json!({"topic": topic, "orderConf": null}));
         }
         other => return Err(Failure::Usage(format!("the method is get, put or delete, not [{other}]"))),
     }
