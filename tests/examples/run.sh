@@ -120,7 +120,7 @@ command_shows() { # PRACTICE TEXT COMMAND...
   fi
 }
 command_shows tags-and-keys '[0-9A-F]{32}' queryMsgByKey -t java-tags-and-keys -k order-2
-command_shows retries 'broker-a +0 +0 +1 ' topicStatus -t %DLQ%java-retries
+command_shows retries 'broker-a +0 +0 +[1-9]' topicStatus -t %DLQ%java-retries
 command_shows slow-consumer 'Diff Total: 0' consumerProgress -g java-slow-consumer
 command_shows skip-backlog 'java-skip-backlog|offset' resetOffsetByTime -g java-skip-backlog -t java-skip-backlog -s now
 

@@ -33,6 +33,8 @@ public final class Retries {
         consumer.setNamesrvAddr(Inbox.NAME_SERVER);
         consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         consumer.setMaxReconsumeTimes(1);
+        // a shutdown lets the last hand-back be answered; it would otherwise be made twice
+        consumer.setAwaitTerminationMillisWhenShutdown(5_000);
         consumer.subscribe(TOPIC, "*");
         consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
             // the delay level of the next try; 0, the default, waits longer from try to try: 10 s, 30 s, 1 min, ...
