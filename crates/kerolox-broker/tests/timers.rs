@@ -278,6 +278,41 @@ async fn long_waits_are_stored_anew_so_that_old_files_can_go() {
 }
 
 #[tokio::test]
+async fn a_backlog_of_waits_to_be_stored_anew_does_not_hold_up_what_is_due() {
+    let mut setup = Setup::new();
+    // Stored anew 20 to 40 seconds after they were sent.
+    setup.store.reserved = Duration::from_secs(80);
+    let node = setup.start().await;
+    let client = node.client();
+    for n in 0..3000 {
+        client.send(&timed("orders", &n.to_string(), &[("TIMER_DELAY_SEC", "3600")]), "far").await;
+    }
+    node.clock.advance(Duration::from_millis(17_000));
+    let due = node.clock.wall_ms() + 19_000;
+    client.send(&timed("orders", "soon", &[("TIMER_DELIVER_MS", &due.to_string())]), "soon").await;
+    node.stop().await;
+    setup.clock.advance(Duration::from_millis(19_200));
+    let node = setup.start().await;
+    let client = node.client();
+    has(&client, "orders", 1).await;
+    let soon = client.read("orders", 0, 0, 1).await.remove(0);
+    until(async || (len(&client, WHEEL).await > 3001 + 1500).then_some(())).await;
+    let again = client.read(WHEEL, 0, 3001, 1500).await;
+    let before = again.iter().filter(|message| message.log_offset < soon.log_offset).count();
+    assert!(before <= 1024, "{before} were stored anew before");
+    node.stop().await;
+
+    // All of it is kept, and nothing came twice.
+    let node = setup.start().await;
+    node.clock.advance(HOUR);
+    let client = node.client();
+    has(&client, "orders", 3001).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(len(&client, "orders").await, 3001);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn deliveries_wait_for_room_on_the_disk() {
     let (mut setup, disk) = Setup::simulated();
     // How often the store looks whether there is room again.

@@ -31,21 +31,36 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const KEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Cancellations of one millisecond that are remembered.
 const CANCELS_MAX: usize = 65_536;
+/// Delay from which on there is a backlog, which does not hold up what becomes due now; also how far behind the time of
+/// the last look one begins for those, since a unit may be read later than it is due.
+const BEHIND_MS: i64 = 2_000;
 
 /// What the delivering loop remembers from step to step.
 #[derive(Default)]
 pub(super) struct Work {
+    /// Whether reading has caught up, or found no room, since the start.
+    started: bool,
     stopped: bool,
-    /// The cancellations of this moment, with their keys.
-    cancels_ms: i64,
-    cancels: Vec<String>,
-    /// Whether messages of this moment are left that a cancellation may mean.
-    amid: bool,
+    /// What was planned last in turn, and ahead of a backlog.
+    in_turn: Moment,
+    ahead: Moment,
+    /// While there is a backlog: until when everything that became due lately has been delivered.
+    ahead_to_ms: Option<i64>,
     /// How often the index was waited for at the next unit.
     waited: u32,
 }
 
-impl Work {
+/// The millisecond whose timers are being delivered.
+#[derive(Default)]
+struct Moment {
+    at_ms: i64,
+    /// Its cancellations, with their keys.
+    cancels: Vec<String>,
+    /// Whether messages of it are left that a cancellation may mean.
+    amid: bool,
+}
+
+impl Moment {
     fn cancel(&mut self, wake_ms: i64, key: String) {
         self.forget(wake_ms);
         if self.cancels.len() < CANCELS_MAX && !self.cancels.contains(&key) {
@@ -55,9 +70,9 @@ impl Work {
 
     /// Forgets what belongs to another moment.
     fn forget(&mut self, wake_ms: i64) {
-        if self.cancels_ms != wake_ms {
+        if self.at_ms != wake_ms {
             self.cancels.clear();
-            self.cancels_ms = wake_ms;
+            self.at_ms = wake_ms;
         }
     }
 }
@@ -103,7 +118,11 @@ impl Node {
         if work.stopped {
             return RETRY_PAUSE;
         }
-        let done = self.read_timers(&mut work).and_then(|read| Ok(read.min(self.deliver_timers(&mut work)?)));
+        let done = self.read_timers(&mut work).and_then(|read| {
+            work.started |= !read.is_zero();
+            // What is due can only be known once all was read that the last stop left to be read again.
+            if work.started { Ok(read.min(self.deliver_timers(&mut work)?)) } else { Ok(read) }
+        });
         done.unwrap_or_else(|error| {
             self.timers_failed("reading the timers", &error);
             RETRY_PAUSE
@@ -185,34 +204,72 @@ impl Node {
         let now_ms = self.clock.wall_ms();
         let due = self.timer.timers.due(now_ms, DELIVER_BATCH)?;
         if due.is_empty() {
-            if std::mem::take(&mut work.amid) {
+            if std::mem::take(&mut work.in_turn.amid) {
                 self.timer.timers.take(&[], false)?;
             }
             let Some(wake_ms) = self.timer.timers.next_wake()? else { return Ok(Duration::MAX) };
             let left = u64::try_from(wake_ms.saturating_sub(self.clock.wall_ms())).unwrap_or(0);
             return Ok(Duration::from_millis(left.max(1)).min(SLEEP_MAX));
         }
+        let overdue = due.len() == DELIVER_BATCH && due.first().is_some_and(|e| e.wake_ms < now_ms.saturating_sub(BEHIND_MS));
+        if overdue {
+            if self.deliver_ahead(now_ms, work)? {
+                return Ok(Duration::ZERO);
+            }
+        } else if work.ahead_to_ms.take().is_some() && std::mem::take(&mut work.ahead.amid) {
+            self.timer.timers.take_ahead(&[], false);
+        }
+        let done = self.deliver_entries(&due, now_ms, &mut work.in_turn)?;
+        self.timer.timers.take(done, work.in_turn.amid)?;
+        Ok(Duration::ZERO)
+    }
+
+    /// Delivers what has become due lately, while what is overdue for longer, above all what is to be stored anew, goes
+    /// its own pace; whether there is more of it.
+    fn deliver_ahead(&self, now_ms: i64, work: &mut Work) -> io::Result<bool> {
+        let from_ms = work.ahead_to_ms.unwrap_or(now_ms).saturating_sub(BEHIND_MS);
+        let due = self.timer.timers.due_from(from_ms, now_ms, DELIVER_BATCH)?;
+        let done = self.deliver_entries(&due, now_ms, &mut work.ahead)?;
+        self.timer.timers.take_ahead(done, work.ahead.amid);
+        let more = done.len() < due.len() || due.len() == DELIVER_BATCH;
+        // Until all of it is delivered, the next look begins where this one did.
+        let to_ms = if more { work.ahead_to_ms.unwrap_or(now_ms) } else { now_ms };
+        work.ahead_to_ms = Some(to_ms);
+        Ok(more)
+    }
+
+    /// Delivers the first of these entries in one append; returns them. Only what is stored anew is done.
+    fn deliver_entries<'e>(
+        &self,
+        due: &'e [TimerEntry],
+        now_ms: i64,
+        moment: &mut Moment,
+    ) -> io::Result<&'e [TimerEntry]> {
         let mut batch = self.store.batch();
         let mut planned = 0;
-        for entry in &due {
+        for entry in due {
             if batch.bytes() >= DELIVER_BYTES {
                 break;
             }
-            self.plan_timed(entry, now_ms, work, &mut batch)?;
+            self.plan_timed(entry, now_ms, moment, &mut batch)?;
             planned += 1;
         }
         if !batch.is_empty() {
             self.store.append(&mut batch).map_err(io::Error::other)?;
         }
         let all_looked_at = planned == due.len() && due.len() < DELIVER_BATCH;
-        work.amid = !work.cancels.is_empty() && !all_looked_at;
-        // Only what is stored anew is done.
-        self.timer.timers.take(due.get(..planned).unwrap_or_default(), work.amid)?;
-        Ok(Duration::ZERO)
+        moment.amid = !moment.cancels.is_empty() && !all_looked_at;
+        Ok(due.get(..planned).unwrap_or_default())
     }
 
-    fn plan_timed(&self, entry: &TimerEntry, now_ms: i64, work: &mut Work, batch: &mut AppendBatch) -> io::Result<()> {
-        work.forget(entry.wake_ms);
+    fn plan_timed(
+        &self,
+        entry: &TimerEntry,
+        now_ms: i64,
+        moment: &mut Moment,
+        batch: &mut AppendBatch,
+    ) -> io::Result<()> {
+        moment.forget(entry.wake_ms);
         let offset = LogOffset::new(entry.log_offset);
         let lost = |why: &str| tracing::error!(%offset, why, "a timed message cannot be delivered and is dropped");
         let bytes = match self.store.record_at(offset) {
@@ -226,11 +283,11 @@ impl Node {
         let planned = Record::parse(&bytes, BodyCheck::Skip).map_err(|e| e.to_string()).and_then(|record| {
             let timed = Timed::of(&record)?;
             if timed.kind == TimerKind::Cancel {
-                work.cancel(entry.wake_ms, timed.key.clone());
+                moment.cancel(entry.wake_ms, timed.key.clone());
                 let is_own_time = self.entries_of(&timed).any(|own| own.wake_ms == entry.wake_ms);
                 return if is_own_time && timed.due_ms > now_ms { self.plan_roll(&timed, batch) } else { Ok(()) };
             }
-            if work.cancels.contains(&timed.key) {
+            if moment.cancels.contains(&timed.key) {
                 return Ok(());
             }
             if timed.due_ms > now_ms { self.plan_roll(&timed, batch) } else { self.plan_delivery_of(&timed, batch) }
@@ -313,7 +370,7 @@ impl Node {
     pub(crate) fn stop_timers(&self) {
         let mut work = self.timer.work.lock();
         // What is saved together is finished first: the rest of one millisecond.
-        while work.amid && self.deliver_timers(&mut work).is_ok() {}
+        while (work.in_turn.amid || work.ahead.amid) && self.deliver_timers(&mut work).is_ok() {}
         work.stopped = true;
         drop(work);
         let (now_ms, caught_up) = self.timers_caught_up();

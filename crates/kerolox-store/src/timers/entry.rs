@@ -14,7 +14,7 @@ use std::io;
 /// Bytes of a block.
 pub(super) const BLOCK_SIZE: usize = 4096;
 /// Bytes of an entry.
-const ENTRY_SIZE: usize = 28;
+pub(super) const ENTRY_SIZE: usize = 28;
 /// Entries of a full block.
 pub(super) const BLOCK_ENTRIES: usize = 146;
 const COUNT_AT: usize = BLOCK_ENTRIES * ENTRY_SIZE;
@@ -48,16 +48,7 @@ pub struct TimerEntry {
 pub(super) fn put_block(entries: &[TimerEntry], out: &mut Vec<u8>) {
     assert!(entries.len() <= BLOCK_ENTRIES, "a block has room for {BLOCK_ENTRIES} entries");
     let start = out.len();
-    for entry in entries {
-        out.extend_from_slice(&entry.wake_ms.to_be_bytes());
-        out.extend_from_slice(&entry.log_offset.to_be_bytes());
-        out.extend_from_slice(&entry.key_hash.to_be_bytes());
-        let kind = match entry.kind {
-            TimerKind::Cancel => 0_u32,
-            TimerKind::Message => 1,
-        };
-        out.extend_from_slice(&kind.to_be_bytes());
-    }
+    entries.iter().for_each(|entry| put_entry(entry, out));
     out.resize(start + COUNT_AT, 0);
     out.extend_from_slice(&u32::try_from(entries.len()).unwrap_or(0).to_be_bytes());
     let crc = crc32fast::hash(out.get(start..).unwrap_or_default());
@@ -74,15 +65,30 @@ pub(super) fn read_block(bytes: &[u8]) -> io::Result<Vec<TimerEntry>> {
     let Some((entries, count)) = head.split_at_checked(COUNT_AT) else { return Err(bad("is too short")) };
     let count = count.first_chunk().map_or(0, |b| u32::from_be_bytes(*b));
     let count = usize::try_from(count).ok().filter(|n| *n <= BLOCK_ENTRIES).ok_or_else(|| bad("counts too many"))?;
-    let field =
-        |entry: &[u8], at: usize| entry.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_be_bytes(*b));
-    let read = |entry: &[u8]| TimerEntry {
-        wake_ms: field(entry, 0).cast_signed(),
-        log_offset: field(entry, 8),
-        key_hash: field(entry, 16),
-        kind: if entry.last() == Some(&0) { TimerKind::Cancel } else { TimerKind::Message },
+    Ok(entries.chunks_exact(ENTRY_SIZE).take(count).map(read_entry).collect())
+}
+
+/// Lays one entry out at the end of `out`.
+pub(super) fn put_entry(entry: &TimerEntry, out: &mut Vec<u8>) {
+    out.extend_from_slice(&entry.wake_ms.to_be_bytes());
+    out.extend_from_slice(&entry.log_offset.to_be_bytes());
+    out.extend_from_slice(&entry.key_hash.to_be_bytes());
+    let kind = match entry.kind {
+        TimerKind::Cancel => 0_u32,
+        TimerKind::Message => 1,
     };
-    Ok(entries.chunks_exact(ENTRY_SIZE).take(count).map(read).collect())
+    out.extend_from_slice(&kind.to_be_bytes());
+}
+
+/// The entry in [`ENTRY_SIZE`] bytes that a checksum has covered.
+pub(super) fn read_entry(entry: &[u8]) -> TimerEntry {
+    let field = |at: usize| entry.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_be_bytes(*b));
+    TimerEntry {
+        wake_ms: field(0).cast_signed(),
+        log_offset: field(8),
+        key_hash: field(16),
+        kind: if entry.last() == Some(&0) { TimerKind::Cancel } else { TimerKind::Message },
+    }
 }
 
 #[cfg(test)]

@@ -157,6 +157,20 @@ impl Timers {
         self.pending.lock().take(entries, amid)
     }
 
+    /// The entries to be looked at from `from_ms` until `now_ms`, in their order, `max` at most, when those before have to
+    /// wait. None while very many have been taken ahead.
+    ///
+    /// # Errors
+    /// As [`Self::due`].
+    pub fn due_from(&self, from_ms: i64, now_ms: i64, max: usize) -> io::Result<Vec<TimerEntry>> {
+        self.pending.lock().due_from(from_ms, now_ms, max)
+    }
+
+    /// Forgets entries that [`Self::due_from`] has told, ahead of those before them; `amid` as in [`Self::take`].
+    pub fn take_ahead(&self, entries: &[TimerEntry], amid: bool) {
+        self.pending.lock().take_ahead(entries, amid);
+    }
+
     /// When the first entry is to be looked at, ms since 1970.
     ///
     /// # Errors

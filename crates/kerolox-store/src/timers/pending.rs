@@ -1,7 +1,8 @@
 //! All pending timers: the newest in memory, the others in sorted runs. Delivery takes the smallest over all of them, so
-//! what it has taken of a run, or of several runs that are being merged, is always their beginning.
+//! what it has taken of a run, or of several runs that are being merged, is always their beginning. What it takes ahead of
+//! that is remembered by itself, until the beginning has come that far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::entry::{TimerEntry, TimerKind};
@@ -12,6 +13,8 @@ use super::state::{State, bit, set_bit};
 pub(super) const SPAN_MAX: u64 = 65_536;
 /// Runs of one level that are merged into one.
 const MERGE_RUNS: usize = 8;
+/// Entries that are done ahead of their turn, at most: they are in memory, and in each saved state.
+const AHEAD_MAX: usize = 65_536;
 
 /// What an earlier run of the broker had done already of the units that are read again.
 #[derive(Default)]
@@ -46,12 +49,14 @@ pub(super) struct Pending {
     read_to: u64,
     known: Known,
     runs: Vec<Run>,
+    /// Entries of the runs that are done although earlier ones are not.
+    ahead: BTreeSet<TimerEntry>,
     floor_ms: i64,
     span_max: u64,
     /// Whether there is anything that the saved state does not say.
     pub(super) changed: bool,
-    /// Whether what was taken last makes sense only together with what comes next.
-    amid: bool,
+    /// Whether what was taken last makes sense only together with what comes next: in turn, and ahead of it.
+    amid: [bool; 2],
 }
 
 impl Pending {
@@ -63,10 +68,11 @@ impl Pending {
             read_to: state.read_from,
             known: Known { from: state.read_from, to: state.read_to, pending: state.pending, rebuild: state.rebuild },
             runs,
+            ahead: state.ahead.into_iter().collect(),
             floor_ms: state.floor_ms,
             span_max,
             changed: false,
-            amid: false,
+            amid: [false; 2],
         }
     }
 
@@ -167,9 +173,28 @@ impl Pending {
 
     /// The first entries that are to be looked at until `now_ms`, `max` at most.
     pub(super) fn due(&self, now_ms: i64, max: usize) -> io::Result<Vec<TimerEntry>> {
-        let mut runs: Vec<Run> = self.runs.iter().filter(|run| run.left() > 0).cloned().collect();
+        let runs = self.runs.iter().filter(|run| run.left() > 0).cloned().collect();
+        self.first(runs, self.newest.keys().copied(), now_ms, max)
+    }
+
+    /// The same of those that are to be looked at from `from_ms` on; none while too many are done ahead already.
+    pub(super) fn due_from(&self, from_ms: i64, now_ms: i64, max: usize) -> io::Result<Vec<TimerEntry>> {
+        let room = AHEAD_MAX.saturating_sub(self.ahead.len());
+        let first = TimerEntry { wake_ms: from_ms, kind: TimerKind::Cancel, log_offset: 0, key_hash: 0 };
+        let runs = self.runs.iter().filter(|run| run.left() > 0).map(|run| run.from(&first)).collect::<io::Result<_>>()?;
+        self.first(runs, self.newest.range(first..).map(|(entry, _)| *entry), now_ms, max.min(room))
+    }
+
+    /// The first entries of these until `now_ms`, without those that are done ahead.
+    fn first(
+        &self,
+        mut runs: Vec<Run>,
+        newest: impl Iterator<Item = TimerEntry>,
+        now_ms: i64,
+        max: usize,
+    ) -> io::Result<Vec<TimerEntry>> {
         let mut heads = runs.iter_mut().map(Run::head).collect::<io::Result<Vec<_>>>()?;
-        let mut newest = self.newest.keys().copied().peekable();
+        let mut newest = newest.peekable();
         let mut due = Vec::new();
         while due.len() < max {
             let of_runs = heads.iter().enumerate().filter_map(|(n, head)| head.map(|head| (head, n))).min();
@@ -178,7 +203,9 @@ impl Pending {
             if next.wake_ms > now_ms {
                 break;
             }
-            due.push(next);
+            if !self.ahead.contains(&next) {
+                due.push(next);
+            }
             match of_runs {
                 Some((_, n)) if from_newest.is_none() => {
                     if let (Some(run), Some(head)) = (runs.get_mut(n), heads.get_mut(n)) {
@@ -195,12 +222,14 @@ impl Pending {
     /// Marks the first entries as done, which [`Self::due`] has told; `amid` when that may be saved only together with
     /// what is taken next.
     pub(super) fn take(&mut self, entries: &[TimerEntry], amid: bool) -> io::Result<()> {
-        self.amid = amid;
+        let [_, ahead] = self.amid;
+        self.amid = [amid, ahead];
         for entry in entries {
             self.changed = true;
             if self.newest.remove(entry).is_some() {
                 continue;
             }
+            self.pass_ahead()?;
             for run in &mut self.runs {
                 if run.head()? == Some(*entry) {
                     run.done += 1;
@@ -211,8 +240,36 @@ impl Pending {
         Ok(())
     }
 
+    /// Marks entries as done, which [`Self::due_from`] has told, while earlier ones are not; `amid` as in [`Self::take`].
+    pub(super) fn take_ahead(&mut self, entries: &[TimerEntry], amid: bool) {
+        let [in_turn, _] = self.amid;
+        self.amid = [in_turn, amid];
+        for entry in entries {
+            self.changed = true;
+            if self.newest.remove(entry).is_none() {
+                self.ahead.insert(*entry);
+            }
+        }
+    }
+
+    /// Goes over the entries that are done ahead, as far as it is their turn.
+    fn pass_ahead(&mut self) -> io::Result<()> {
+        while !self.ahead.is_empty() {
+            let heads = self.runs.iter_mut().map(Run::head).collect::<io::Result<Vec<_>>>()?;
+            let first = heads.iter().enumerate().filter_map(|(n, head)| head.map(|head| (head, n))).min();
+            let Some((entry, n)) = first.filter(|(entry, _)| self.ahead.contains(entry)) else { break };
+            if let Some(run) = self.runs.get_mut(n) {
+                run.done += 1;
+            }
+            self.ahead.remove(&entry);
+            self.changed = true;
+        }
+        Ok(())
+    }
+
     /// When the first entry is to be looked at.
     pub(super) fn next_wake(&mut self) -> io::Result<Option<i64>> {
+        self.pass_ahead()?;
         let mut first = self.newest.keys().next().copied();
         for run in &mut self.runs {
             if let Some(head) = run.head()? {
@@ -229,7 +286,7 @@ impl Pending {
         }
         for run in &self.runs {
             if run.contains(entry)? {
-                return Ok(true);
+                return Ok(!self.ahead.contains(entry));
             }
         }
         Ok(false)
@@ -256,7 +313,8 @@ impl Pending {
 
     /// How many there are.
     pub(super) fn len(&self) -> u64 {
-        self.newest.len() as u64 + self.runs.iter().map(Run::left).sum::<u64>()
+        let of_runs = self.runs.iter().map(Run::left).sum::<u64>();
+        (self.newest.len() as u64 + of_runs).saturating_sub(self.ahead.len() as u64)
     }
 
     /// No pending timer's record is before this log offset.
@@ -290,7 +348,7 @@ impl Pending {
 
     /// What has to be saved; `None` while there is a run that must be written before, or something is half done.
     pub(super) fn state(&self, windows_ms: &[i64]) -> Option<State> {
-        if self.amid || self.frozen().is_some() {
+        if self.amid.contains(&true) || self.frozen().is_some() {
             return None;
         }
         let read_to = self.read_to.max(self.known.to);
@@ -311,6 +369,7 @@ impl Pending {
             rebuild: self.known.rebuild.filter(|(to, _)| *to > read_to),
             windows_ms: windows_ms.to_vec(),
             runs: self.runs.iter().filter(|run| run.left() > 0).map(Run::facts).collect(),
+            ahead: self.ahead.iter().copied().collect(),
             pending,
         })
     }

@@ -1,16 +1,19 @@
 //! What the pending timers were at the last save: the file `timer/state`.
 //!
-//! All numbers are big-endian: `KRLXTIMR`, version 1 (4 bytes); queue offset from which units are read again; queue offset
+//! All numbers are big-endian: `KRLXTIMR`, version (4 bytes): 1, or 2 when entries were done ahead; queue offset from which units are read again; queue offset
 //! up to which they had been read; the time up to which all was done; the end of a rebuild under way and the time it goes
 //! by, or -1 and 0 (8 bytes each); number of roll windows (4) and each of them (8); number of runs (4) and of each its
-//! number, entries, done entries, lowest log offset, lowest queue offset (8 each) and level (4); one bit for each unit read
+//! number, entries, done entries, lowest log offset, lowest queue offset (8 each) and level (4); in version 2 the number
+//! of entries done ahead (4) and each of them (28, see `entry.rs`); one bit for each unit read
 //! again, set while it is pending, padded to bytes; CRC-32 of all before (4).
 
+use super::entry::{ENTRY_SIZE, TimerEntry, put_entry, read_entry};
 use super::run::RunFacts;
 
 const MAGIC: &[u8; 8] = b"KRLXTIMR";
 const VERSION: u32 = 1;
-/// More runs, windows or bits than this are not believed.
+const VERSION_AHEAD: u32 = 2;
+/// More runs or windows than this are not believed.
 const RUNS_MAX: u32 = 4096;
 
 /// The pending timers as they are saved.
@@ -28,6 +31,8 @@ pub(super) struct State {
     pub(super) windows_ms: Vec<i64>,
     /// The files.
     pub(super) runs: Vec<RunFacts>,
+    /// Entries of the runs that are done although earlier ones are not.
+    pub(super) ahead: Vec<TimerEntry>,
     /// A bit for each of `read_from..read_to`: whether it is pending.
     pub(super) pending: Vec<u8>,
 }
@@ -36,7 +41,8 @@ impl State {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(128 + self.runs.len() * 44 + self.pending.len());
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&VERSION.to_be_bytes());
+        let version = if self.ahead.is_empty() { VERSION } else { VERSION_AHEAD };
+        out.extend_from_slice(&version.to_be_bytes());
         let (rebuild_to, rebuild_ms) = self.rebuild.unwrap_or((u64::MAX, 0));
         for field in
             [self.read_from, self.read_to, self.floor_ms.cast_unsigned(), rebuild_to, rebuild_ms.cast_unsigned()]
@@ -54,6 +60,10 @@ impl State {
             }
             out.extend_from_slice(&run.level.to_be_bytes());
         }
+        if !self.ahead.is_empty() {
+            put_count(self.ahead.len(), &mut out);
+            self.ahead.iter().for_each(|entry| put_entry(entry, &mut out));
+        }
         out.extend_from_slice(&self.pending);
         out.extend_from_slice(&crc32fast::hash(&out).to_be_bytes());
         out
@@ -66,7 +76,8 @@ impl State {
             return None;
         }
         let mut rest = body.strip_prefix(MAGIC)?;
-        if number(&mut rest)? != VERSION {
+        let version = number(&mut rest)?;
+        if ![VERSION, VERSION_AHEAD].contains(&version) {
             return None;
         }
         let mut state = Self { read_from: long(&mut rest)?, read_to: long(&mut rest)?, ..Self::default() };
@@ -85,6 +96,12 @@ impl State {
                 queue_from: long(&mut rest)?,
                 level: number(&mut rest)?,
             });
+        }
+        if version == VERSION_AHEAD {
+            let len = usize::try_from(number(&mut rest)?).ok()?.checked_mul(ENTRY_SIZE)?;
+            let (ahead, behind) = rest.split_at_checked(len)?;
+            state.ahead = ahead.chunks_exact(ENTRY_SIZE).map(read_entry).collect();
+            rest = behind;
         }
         let bits = state.read_to.checked_sub(state.read_from)?;
         (bits.div_ceil(8) == rest.len() as u64).then_some(())?;
@@ -128,6 +145,7 @@ pub(super) fn set_bit(bits: &mut [u8], index: u64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::entry::TimerKind;
     use super::*;
 
     fn state() -> State {
@@ -139,6 +157,7 @@ mod tests {
             rebuild: Some((500, 8)),
             windows_ms: vec![10, 20],
             runs: vec![run, RunFacts { seq: 4, ..run }],
+            ahead: vec![TimerEntry { wake_ms: 5, kind: TimerKind::Message, log_offset: 6, key_hash: 7 }],
             pending: vec![0xff, 1],
         }
     }
@@ -154,6 +173,9 @@ mod tests {
             assert_eq!(State::decode(&bytes[..at]), None, "{at}");
         }
         assert_eq!(State::decode(&State::default().encode()), Some(State::default()));
+        let none_ahead = State { ahead: Vec::new(), ..state() };
+        assert_eq!(none_ahead.encode()[8..12], VERSION.to_be_bytes(), "as earlier versions read it");
+        assert_eq!(State::decode(&none_ahead.encode()), Some(none_ahead));
     }
 
     #[test]
