@@ -35,10 +35,12 @@ import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
  * The stock client's part of the failover test: a steady load of ordered, delayed and transactional messages through a
  * cluster whose servers are killed meanwhile by somebody else, who notes what happened in a file of events.
  *
- * Failover NAMESRVS EVENTS timers|levels BROKER=ADDRESS ...
+ * Failover NAMESRVS EVENTS timers|levels THIRD BROKER=ADDRESS ...
+ * Failover NAMESRVS THIRD                                        a third consumer of the ordered messages, to be killed
  *
- * Says `steady` once everything flows. The events are lines of two words: `killed BROKER`, `back BROKER`, each with its time
- * in ms behind it, and `end`, after which it waits for what is under way, judges and reports.
+ * Says `topics` once they are there and `steady` once everything flows. The events are lines of two words: `consumer killed`, `killed BROKER`, `back BROKER`,
+ * each with its time in ms behind it, and `end`, after which it waits for what is under way, judges and reports. The third
+ * consumer writes what it is given to the file THIRD.
  */
 public class Failover {
     /** Ordered by key as long as the queues stay the same; ordered by key always, for its queues are named in the name server. */
@@ -75,14 +77,18 @@ public class Failover {
         }
 
         void took(MessageExt m, String broker) {
+            took(new String(m.getBody(), StandardCharsets.UTF_8), broker, broker + "/" + m.getQueueId(), m.getQueueOffset(), System.currentTimeMillis());
+        }
+
+        void took(String id, String broker, String queue, long offset, long at) {
             Given g = new Given();
-            g.id = new String(m.getBody(), StandardCharsets.UTF_8);
+            g.id = id;
             g.broker = broker;
-            g.offset = m.getQueueOffset();
-            g.at = System.currentTimeMillis();
+            g.offset = offset;
+            g.at = at;
             given.add(g);
             times.merge(g.id, 1, Integer::sum);
-            queues.computeIfAbsent(broker + "/" + m.getQueueId(), k -> Collections.synchronizedList(new ArrayList<>())).add(g);
+            queues.computeIfAbsent(queue, k -> Collections.synchronizedList(new ArrayList<>())).add(g);
         }
     }
 
@@ -93,7 +99,9 @@ public class Failover {
     }
 
     static String namesrvs;
-    static Path events;
+    static Path events, third;
+    static long thirdKilled = Long.MAX_VALUE;
+    static final java.util.Set<String> thirdsQueues = new java.util.TreeSet<>();
     static boolean timers;
     static final Map<String, String> brokers = new java.util.TreeMap<>();
     static final Map<String, Flow> flows = new java.util.LinkedHashMap<>();
@@ -106,9 +114,15 @@ public class Failover {
 
     public static void main(String[] a) throws Exception {
         namesrvs = a[0];
+        flows.put(ORDER, new Flow(ORDER));
+        if (a.length == 2) {
+            third(Path.of(a[1]));
+            return;
+        }
         events = Path.of(a[1]);
         timers = a[2].equals("timers");
-        for (String broker : Arrays.copyOfRange(a, 3, a.length)) {
+        third = Path.of(a[3]);
+        for (String broker : Arrays.copyOfRange(a, 4, a.length)) {
             brokers.put(broker.split("=")[0], broker.split("=")[1]);
         }
         int code = 0;
@@ -128,10 +142,11 @@ public class Failover {
     }
 
     static void run() throws Exception {
-        for (String topic : Arrays.asList(ORDER, STRICT, DELAY, TX)) {
+        for (String topic : Arrays.asList(STRICT, DELAY, TX)) {
             flows.put(topic, new Flow(topic));
         }
         topics();
+        System.out.println("topics");
         for (String name : Arrays.asList("one", "two")) {
             orderly(ORDER, name);
             orderly(STRICT, name);
@@ -155,6 +170,7 @@ public class Failover {
         }
         await("something of every topic from every broker", 60_000, () -> flows.values().stream().allMatch(
             f -> brokers.keySet().stream().allMatch(b -> f.given.stream().anyMatch(g -> g.broker.equals(b)))));
+        await("something for the third consumer", 60_000, () -> third.toFile().length() > 0);
         System.out.println("steady");
         System.out.flush();
         follow();
@@ -163,6 +179,7 @@ public class Failover {
             t.join(30_000);
         }
         long ended = System.currentTimeMillis();
+        addThird();
         try {
             await("all that was acknowledged", DRAIN_MS, () -> flows.values().stream().allMatch(f -> missing(f).isEmpty()));
         } catch (IllegalStateException late) {
@@ -247,6 +264,47 @@ public class Failover {
             return ConsumeOrderlyStatus.SUCCESS;
         });
         c.start();
+    }
+
+    /** Consumes until it is killed, and writes each message down before it is done. */
+    static void third(Path file) throws Exception {
+        java.io.Writer out = Files.newBufferedWriter(file);
+        DefaultMQPushConsumer c = consumer(ORDER, "third");
+        c.registerMessageListener((MessageListenerOrderly) (msgs, context) -> {
+            synchronized (out) {
+                try {
+                    for (MessageExt m : msgs) {
+                        out.write(String.join("\t", context.getMessageQueue().getBrokerName(), "" + m.getQueueId(), "" + m.getQueueOffset(),
+                            "" + System.currentTimeMillis(), new String(m.getBody(), StandardCharsets.UTF_8)) + "\n");
+                    }
+                    out.flush();
+                } catch (java.io.IOException e) {
+                    throw new IllegalStateException(e);
+                }
+            }
+            return ConsumeOrderlyStatus.SUCCESS;
+        });
+        c.start();
+        Thread.currentThread().join();
+    }
+
+    /** Adds what the killed consumer was given, before that which others were given later. */
+    static void addThird() throws Exception {
+        Flow flow = flows.get(ORDER);
+        for (String line : Files.readAllLines(third)) {
+            String[] f = line.split("\t");
+            if (f.length == 5) { // the last line may be cut
+                String queue = f[0] + "/" + f[1];
+                flow.took(f[4], f[0], queue, Long.parseLong(f[2]), Long.parseLong(f[3]));
+                thirdsQueues.add(queue);
+            }
+        }
+        for (String queue : thirdsQueues) {
+            List<Given> given = flow.queues.get(queue);
+            synchronized (given) {
+                given.sort((x, y) -> Long.compare(x.at, y.at));
+            }
+        }
     }
 
     /** The messages of one key, each confirmed before the next; what failed is sent again, as a careful producer does. */
@@ -343,6 +401,10 @@ public class Failover {
                 if (f[0].equals("end")) {
                     return;
                 }
+                if (f[0].equals("consumer")) {
+                    thirdKilled = Long.parseLong(f[2]);
+                    continue;
+                }
                 Outage o = f[0].equals("killed") ? new Outage() : outages.get(outages.size() - 1);
                 if (f[0].equals("killed")) {
                     o.broker = f[1];
@@ -435,6 +497,10 @@ public class Failover {
                     since(o.back, f.given.stream().filter(g -> g.broker.equals(o.broker)).mapToLong(g -> g.at).filter(t -> t > o.back).min()),
                     silence(f, g -> !g.broker.equals(o.broker), o) / 1e3);
             }
+        }
+        for (String queue : thirdsQueues) {
+            java.util.OptionalLong next = flows.get(ORDER).queues.get(queue).stream().mapToLong(g -> g.at).filter(t -> t > thirdKilled).min();
+            System.out.printf("%s %s went on %s s after its consumer was killed%n", ORDER, queue, since(thirdKilled, next));
         }
         lateness();
         long byAsking = decided.keySet().stream().filter(id -> Integer.parseInt(id.split("-")[1]) % 4 == 3).count();
