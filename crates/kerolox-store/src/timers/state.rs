@@ -1,11 +1,11 @@
 //! What the pending timers were at the last save: the file `timer/state`.
 //!
-//! All numbers are big-endian: `KRLXTIMR`, version (4 bytes): 1, or 2 when entries were done ahead; queue offset from which units are read again; queue offset
-//! up to which they had been read; the time up to which all was done; the end of a rebuild under way and the time it goes
-//! by, or -1 and 0 (8 bytes each); number of roll windows (4) and each of them (8); number of runs (4) and of each its
-//! number, entries, done entries, lowest log offset, lowest queue offset (8 each) and level (4); in version 2 the number
-//! of entries done ahead (4) and each of them (28, see `entry.rs`); one bit for each unit read
-//! again, set while it is pending, padded to bytes; CRC-32 of all before (4).
+//! All numbers are big-endian: `KRLXTIMR`; version (4 bytes), 1, or 2 when entries were done ahead; queue offset from which
+//! units are read again; queue offset up to which they had been read; the time up to which all was done; the end of a
+//! rebuild under way and the time it goes by, or -1 and 0 (8 bytes each); number of roll windows (4) and each of them (8);
+//! number of runs (4) and of each its number, entries, done entries, lowest log offset, lowest queue offset (8 each) and
+//! level (4); in version 2 the number of entries done ahead (4) and each of them (28, see `entry.rs`); one bit for each unit
+//! read again, set while it is pending, padded to bytes; CRC-32 of all before (4).
 
 use super::entry::{ENTRY_SIZE, TimerEntry, put_entry, read_entry};
 use super::run::RunFacts;

@@ -149,6 +149,7 @@ async fn put_order_conf(s: &Session, given: &Given, topic: &TopicConfig) -> Resu
         let name = broker_name_of(&s.client.cluster_info().await?, address)?;
         s.client.merge_order_conf(&topic.topic_name, &name, queues).await?;
         s.out.line(format_args!("set broker orderConf. isOrder=true, orderConf=[{name}:{queues}]"));
+        warn_where_unserved(s).await;
         return Ok(());
     }
     let cluster = s.client.cluster(given.required('c')?).await?;
@@ -156,7 +157,23 @@ async fn put_order_conf(s: &Session, given: &Given, topic: &TopicConfig) -> Resu
     let conf = parts.join(";");
     s.client.put_kv(ORDER_NAMESPACE, &topic.topic_name, &conf).await?;
     s.out.line(format_args!("set cluster orderConf. isOrder=true, orderConf=[{conf}]"));
+    warn_where_unserved(s).await;
     Ok(())
+}
+
+/// An order configuration that routes do not carry keeps no order, and nothing else tells.
+async fn warn_where_unserved(s: &Session) {
+    const KEY: &str = "orderMessageEnable";
+    for address in s.client.name_servers() {
+        // One that does not answer has failed the command already.
+        let Ok(settings) = s.client.name_server_config(address).await else { continue };
+        if !settings.iter().any(|(key, value)| key == KEY && value == "true") {
+            eprintln!(
+                "warning: {KEY} is not true at {address}, so its routes do not carry this; \
+                 `mqadmin updateNamesrvConfig -k {KEY} -v true` changes that"
+            );
+        }
+    }
 }
 
 fn broker_name_of(info: &ClusterInfo, address: &str) -> Result<String, Failure> {
@@ -351,6 +368,7 @@ async fn update_order_conf(s: &Session, given: &Given) -> Result<(), Failure> {
             s.client.put_kv(ORDER_NAMESPACE, topic, conf).await?;
             s.out.line(format_args!("update orderConf success. topic=[{topic}], orderConf=[{conf}]"));
             s.out.json(json!({"topic": topic, "orderConf": conf}));
+            warn_where_unserved(s).await;
         }
         "delete" => {
             s.client.delete_kv(ORDER_NAMESPACE, topic).await?;
