@@ -211,7 +211,8 @@ impl Node {
             let left = u64::try_from(wake_ms.saturating_sub(self.clock.wall_ms())).unwrap_or(0);
             return Ok(Duration::from_millis(left.max(1)).min(SLEEP_MAX));
         }
-        let overdue = due.len() == DELIVER_BATCH && due.first().is_some_and(|e| e.wake_ms < now_ms.saturating_sub(BEHIND_MS));
+        let overdue =
+            due.len() == DELIVER_BATCH && due.first().is_some_and(|e| e.wake_ms < now_ms.saturating_sub(BEHIND_MS));
         if overdue {
             if self.deliver_ahead(now_ms, work)? {
                 return Ok(Duration::ZERO);

@@ -181,7 +181,8 @@ impl Pending {
     pub(super) fn due_from(&self, from_ms: i64, now_ms: i64, max: usize) -> io::Result<Vec<TimerEntry>> {
         let room = AHEAD_MAX.saturating_sub(self.ahead.len());
         let first = TimerEntry { wake_ms: from_ms, kind: TimerKind::Cancel, log_offset: 0, key_hash: 0 };
-        let runs = self.runs.iter().filter(|run| run.left() > 0).map(|run| run.from(&first)).collect::<io::Result<_>>()?;
+        let runs =
+            self.runs.iter().filter(|run| run.left() > 0).map(|run| run.from(&first)).collect::<io::Result<_>>()?;
         self.first(runs, self.newest.range(first..).map(|(entry, _)| *entry), now_ms, max.min(room))
     }
 
