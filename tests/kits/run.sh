@@ -3,12 +3,14 @@
 #
 #   [SERVER=kerolox|reference] [TWICE=1] [SLOW_FACTOR=n] tests/kits/run.sh [KIT ...]
 #
-# KIT is `java:TAGS` (java:basic,order), `java:TAGS@VERSION` with another client than 4.7.1 (java:basic,order@5.4.0), `mqadmin`
-# (the Java kit's command line cases with our bin/mqadmin in place of the stock one), `go`, `node`, `python`, `rust`, or `acl`
-# (Java against a broker with accounts); default: what this release has to pass. NS_PORT and BROKER_PORT move the servers.
+# KIT is `java:TAGS` (java:basic,order), `mqadmin` (the Java kit's command line cases with our bin/mqadmin in place of the
+# stock one), `go`, `node`, `python`, `rust`, or `acl` (Java against a broker with accounts); `@VERSION` behind `java:TAGS` and
+# `acl` stands for another client than 4.7.1 (java:basic,order@5.4.0). Default: what this release has to pass. NS_PORT and
+# BROKER_PORT move the servers.
 # The kits run from a writable copy; builds and packages are kept in KITS_CACHE (default ~/.cache/kerolox-kits).
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-kits=${*:-java:basic,order,retry,delay,query,filter,rpc,trace,tx,admin mqadmin go node acl}
+java=java:basic,order,retry,delay,query,filter,rpc,trace,tx,admin
+kits=${*:-$java mqadmin go node python acl $java@5.4.0 acl@5.4.0}
 cache=${KITS_CACHE:-$HOME/.cache/kerolox-kits}
 NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
 dir=$(temp_dir kits)
@@ -46,7 +48,7 @@ sharding_alone() {
 }
 
 # Servers of its own, seven ports above the others: with accounts nobody else gets in.
-acl_kit() {
+acl_kit() { # [VERSION]
   local at=$dir/acl ns=$((NS + 7)) broker=$((BROKER + 7)) conf=$SHARED/conformance/java/conf
   mkdir -p "$at/br/conf"
   # RocketMQ looks in its installation folder, Kerolox beside broker.conf first.
@@ -55,7 +57,7 @@ acl_kit() {
   { cat "$dir/extra.conf"; echo; cat "$conf/broker.acl.conf"; } > "$at/extra.conf"
   start_namesrv "$SERVER" $ns "$at/ns"
   start_broker "$SERVER" $broker 127.0.0.1:$ns "$at/br" "$at/extra.conf"
-  ACL=1 NAMESRV_ADDR=127.0.0.1:$ns "$cache/kits/java/run.sh" acl
+  ACL=1 NAMESRV_ADDR=127.0.0.1:$ns "$cache/kits/java/run.sh" acl "$@"
   stop_server "$at/br"
   stop_server "$at/ns"
 }
@@ -66,7 +68,9 @@ one() { # KIT
   log=$dir/${kit//[:,#]/-}.log
   say "kit $kit"
   case $kit in
-    acl) acl_kit 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
+    acl | acl@*)
+      version=${kit#acl} version=${version#@}
+      acl_kit ${version:+"$version"} 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
     java:*)
       IFS=@ read -r tags version <<<"${kit#java:}"
       "$cache/kits/java/run.sh" "$tags" ${version:+"$version"} 2>&1 | tee "$log" | grep -v '^PASS' || true ;;
