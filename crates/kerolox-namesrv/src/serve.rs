@@ -15,7 +15,7 @@ use kerolox_wire::response::ResponseCode;
 use parking_lot::{Mutex, RwLock};
 
 use crate::kv::{Kv, ORDER_TOPIC_CONFIG};
-use crate::routes::{Gone, Registration, Routes, Unit, route_body, style};
+use crate::routes::{Gone, Registration, Routes, Unit, clusters_body, route_body};
 use crate::settings::{SettingError, Settings};
 
 /// End of the remark about unknown topics: clients print it as it is.
@@ -80,9 +80,7 @@ impl NameServer {
             Request::UnregisterBroker(broker) => self.unregister(&broker),
             Request::QueryDataVersion(broker) => self.query_version(frame, &broker),
             Request::GetRoute(get) => self.route(frame, &get),
-            Request::GetClusterInfo(_) => {
-                Reply::body(to_json(&self.routes.read().clusters(), style(frame.version, false)))
-            }
+            Request::GetClusterInfo(_) => Reply::body(clusters_body(&self.routes.read().clusters(), frame.version)),
             Request::WipeWritePerm(broker) => self.wipe_write(peer, &broker.broker_name),
             Request::AddWritePerm(broker) => self.add_write(peer, &broker.broker_name),
             Request::DeleteTopicRoutes(topic) => {

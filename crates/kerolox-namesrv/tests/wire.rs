@@ -121,6 +121,7 @@ async fn a_registered_topic_is_found_with_keys_as_the_client_reads_them() {
     let strict = bare
         .replace("0:\"10", "\"0\":\"10")
         .replace("1:\"10", "\"1\":\"10")
+        .replace("\"cluster\":\"C\"", "\"cluster\":\"C\",\"enableActingMaster\":false")
         .replace("\"writeQueueNums\":16", "\"writeQueueNums\":16,\"topicSysFlag\":0");
     for (version, fields, expected) in [
         (0, &[("topic", "T")][..], bare),
@@ -135,6 +136,15 @@ async fn a_registered_topic_is_found_with_keys_as_the_client_reads_them() {
     assert_eq!(route.broker_datas[0].broker_addrs.len(), 2);
     let info: ClusterInfo = from_json(&client.ask(106, &[]).await.body).unwrap();
     assert_eq!(info.cluster_addr_table["C"].len(), 1);
+    let bare = r#"{"brokerAddrTable":{"a":{"brokerAddrs":{0:"10.0.0.1:10911",1:"10.0.0.2:10911"},"brokerName":"a","cluster":"C"}},"clusterAddrTable":{"C":["a"]}}"#;
+    let strict = bare
+        .replace("0:\"10", "\"0\":\"10")
+        .replace("1:\"10", "\"1\":\"10")
+        .replace("\"cluster\":\"C\"", "\"cluster\":\"C\",\"enableActingMaster\":false");
+    for (version, expected) in [(V4_7_1, bare), (493, &strict)] {
+        let reply = client.send(Frame { version, ..request(106, &[], b"") }).await;
+        assert_eq!(String::from_utf8_lossy(&reply.body), expected, "{version}");
+    }
 }
 
 #[tokio::test]

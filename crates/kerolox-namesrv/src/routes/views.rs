@@ -1,6 +1,6 @@
 //! What the routing tables tell: routes, clusters and lists of topics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kerolox_wire::body::{BrokerData, ClusterInfo, QueueData, Style, TopicList, TopicRouteData, to_json};
 use serde::Serialize;
@@ -27,12 +27,12 @@ pub enum Unit {
 const VERSION_STRICT_JSON: i32 = 401;
 
 /// How a peer of that version reads maps with integer keys.
-#[must_use]
-pub fn style(version: i32, standard_only: bool) -> Style {
+fn style(version: i32, standard_only: bool) -> Style {
     if standard_only || version >= VERSION_STRICT_JSON { Style::Strict } else { Style::Fastjson }
 }
 
-/// A route as a client of that version reads it. 5.x renamed `topicSynFlag` to `topicSysFlag`: newer clients get both.
+/// A route as a client of that version reads it. 5.x renamed `topicSynFlag` to `topicSysFlag`: newer clients get both. And
+/// it has acting masters, which there are none of here: the Rust client fails without being told so.
 #[must_use]
 pub fn route_body(route: &TopicRouteData, version: i32, standard_only: bool) -> Vec<u8> {
     match style(version, standard_only) {
@@ -42,11 +42,27 @@ pub fn route_body(route: &TopicRouteData, version: i32, standard_only: bool) -> 
                 route.queue_datas.iter().map(|queues| BothFlags { queues, topic_sys_flag: queues.topic_syn_flag });
             let route = NewerRoute {
                 queue_datas: queue_datas.collect(),
-                broker_datas: &route.broker_datas,
+                broker_datas: route.broker_datas.iter().map(NewerBroker::from).collect(),
                 filter_server_table: &route.filter_server_table,
                 order_topic_conf: route.order_topic_conf.as_deref(),
             };
             to_json(&route, Style::Strict)
+        }
+    }
+}
+
+/// All clusters as a peer of that version reads them.
+#[must_use]
+pub fn clusters_body(info: &ClusterInfo, version: i32) -> Vec<u8> {
+    match style(version, false) {
+        Style::Fastjson => to_json(info, Style::Fastjson),
+        Style::Strict => {
+            let brokers = info.broker_addr_table.iter();
+            let info = NewerClusters {
+                broker_addr_table: brokers.map(|(name, broker)| (name.as_str(), NewerBroker::from(broker))).collect(),
+                cluster_addr_table: &info.cluster_addr_table,
+            };
+            to_json(&info, Style::Strict)
         }
     }
 }
@@ -137,11 +153,11 @@ fn queue_data(queues: &Queues) -> QueueData {
     }
 }
 
-/// [`TopicRouteData`] with both names of the system flag.
+/// [`TopicRouteData`] with what newer clients look for.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct NewerRoute<'a> {
-    broker_datas: &'a [BrokerData],
+    broker_datas: Vec<NewerBroker<'a>>,
     filter_server_table: &'a BTreeMap<String, Vec<String>>,
     order_topic_conf: Option<&'a str>,
     queue_datas: Vec<BothFlags<'a>>,
@@ -153,4 +169,26 @@ struct BothFlags<'a> {
     #[serde(flatten)]
     queues: &'a QueueData,
     topic_sys_flag: i32,
+}
+
+/// [`ClusterInfo`] with what newer clients look for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewerClusters<'a> {
+    broker_addr_table: BTreeMap<&'a str, NewerBroker<'a>>,
+    cluster_addr_table: &'a BTreeMap<String, BTreeSet<String>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NewerBroker<'a> {
+    #[serde(flatten)]
+    broker: &'a BrokerData,
+    enable_acting_master: bool,
+}
+
+impl<'a> From<&'a BrokerData> for NewerBroker<'a> {
+    fn from(broker: &'a BrokerData) -> Self {
+        Self { broker, enable_acting_master: false }
+    }
 }
