@@ -2,6 +2,7 @@
 import argparse
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -196,6 +197,27 @@ def told(pair):
     return "\n".join(head + sorted(lines)) + "\n", len(failed)
 
 
+def bar(pair):
+    """Whether a terminal sees the progress of printMsg while its messages go elsewhere; where there is none, nothing does."""
+    args = OURS + ["printMsg", "-t", pair.topic]
+    env = dict(os.environ, NAMESRV_ADDR=pair.namesrv, TERM="xterm")
+    plain = subprocess.run(args, capture_output=True, env=env)
+    terminal, end = pty.openpty()
+    process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=end, env=env)
+    out = process.stdout.read()
+    process.wait()
+    os.close(end)
+    seen = b""
+    try:
+        while piece := os.read(terminal, 4096):
+            seen += piece
+    except OSError:  # a terminal without another end
+        pass
+    good = b"messages [" in seen and plain.stderr == b"" and plain.stdout == out and out.count(b"MSGID") > 8
+    print("%s  progress of printMsg" % ("PASS" if good else "FAIL"), "" if good else (seen, plain.stderr))
+    return 0 if good else 1
+
+
 def options(dir):
     """Compares ours, as the help pages say, with the stock ones; returns (commands, options, differences)."""
     stock = {}
@@ -248,6 +270,7 @@ def main():
         for case in cases.CASES:
             if case.command == cases.TAKING_AWAY and name == "ours:kerolox" and not given.commands:
                 built, failed = told(pair)
+                failed += bar(pair)
             # What others need runs even when not asked for.
             if given.commands and case.command not in given.commands and not case.needed or case.skip(pair):
                 continue

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::config::load::Given;
 use crate::config::settings::Settings;
@@ -48,6 +49,11 @@ enum RoleCommand {
         /// Longest time to wait, in seconds
         #[arg(long, default_value_t = 60)]
         timeout: u64,
+    },
+    /// Print a script that lets a shell complete the words of kerolox and mqadmin, as in `source <(kerolox completion bash)`
+    Completion {
+        /// Which shell
+        shell: Shell,
     },
     /// Print generated reference pages
     #[command(hide = true)]
@@ -152,6 +158,7 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
         RoleCommand::Console(args) => console(&args),
         RoleCommand::Admin { args } => admin::run(args),
         RoleCommand::Shutdown { role, timeout } => serve::shutdown::run(role.as_deref(), Duration::from_secs(timeout)),
+        RoleCommand::Completion { shell } => print(&completion(shell)),
         RoleCommand::Docs { page: Page::Config } => print(&docs::page()),
         RoleCommand::Docs { page: Page::Protocol } => print(&protocol::page()),
     }
@@ -230,6 +237,14 @@ impl NodeArgs {
     }
 }
 
+fn completion(shell: Shell) -> String {
+    let mut script = Vec::new();
+    let mut kerolox = Cli::command().mut_subcommand("admin", |_| admin::definition("admin"));
+    clap_complete::generate(shell, &mut kerolox, "kerolox", &mut script);
+    clap_complete::generate(shell, &mut admin::definition("mqadmin"), "mqadmin", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
 fn print(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -239,8 +254,6 @@ fn print(text: &str) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -41,6 +41,35 @@ fn conf(home: &Path, text: &str) -> PathBuf {
     path
 }
 
+/// What bash offers for the last of the words, by the script that `kerolox completion bash` prints.
+fn offered(home: &Path, words: &[&str]) -> Vec<String> {
+    let script = home.join("completion.bash");
+    fs::write(&script, run(home, &["completion", "bash"]).stdout).unwrap();
+    let (command, before, last) = (words[0], words[words.len() - 2], words[words.len() - 1]);
+    let asked = format!(
+        "source {}; COMP_WORDS=({}); COMP_CWORD={}; _{command} {command} '{last}' '{before}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        script.display(),
+        words.iter().map(|word| format!("'{word}' ")).collect::<String>(),
+        words.len() - 1
+    );
+    let answer = Command::new("bash").arg("-c").arg(asked).output().unwrap();
+    text(&answer.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_shell_completes_commands_and_options() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    assert_eq!(offered(home, &["mqadmin", "updateTopic"]), ["updateTopic", "updateTopicPerm"]);
+    assert_eq!(offered(home, &["mqadmin", "topicStatus", "--to"]), ["--topic"]);
+    assert_eq!(offered(home, &["mqadmin", "topicStatus", "-o", ""]), ["table", "json"]);
+    assert_eq!(offered(home, &["kerolox", "admin", "consumeMessage", "--out"]), ["--output"]);
+    for shell in ["zsh", "fish"] {
+        let script = text(&run(home, &["completion", shell]).stdout);
+        assert!(script.contains("updateTopicPerm") && script.contains("mqadmin"), "{shell}: {script}");
+    }
+}
+
 /// A port that is free now, and the one two below it.
 fn free_port() -> u16 {
     for _ in 0..100 {

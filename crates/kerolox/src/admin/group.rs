@@ -7,6 +7,7 @@ use kerolox_wire::names::{GroupName, TopicName};
 
 use serde_json::json;
 
+use super::bar::Bar;
 use super::command::{Command, Target, flag, may, must};
 use super::failure::Failure;
 use super::options::Given;
@@ -129,12 +130,15 @@ async fn clone_group_offset(s: &Session, given: &Given) -> Result<(), Failure> {
     let to: GroupName = name(given, 'd', GroupName::parse)?;
     let topic: TopicName = name(given, 't', TopicName::parse)?;
     let progress = s.client.progress(&from, Some(&topic)).await?;
+    let bar = Bar::silent("queues", progress.queues.len());
     for (queue, at) in &progress.queues {
         let address = s.client.broker_of_topic(topic.as_str(), &queue.broker_name).await?;
         if at.consumer_offset >= 0 {
             s.client.put_offset(&address, &to, queue, at.consumer_offset).await?;
         }
+        bar.done(1);
     }
+    drop(bar);
     s.out.line(format_args!("clone group offset success. srcGroup[{from}], destGroup=[{to}], topic[{topic}]"));
     Ok(())
 }

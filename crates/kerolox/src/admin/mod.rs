@@ -3,9 +3,11 @@
 //! Names, options, columns and success texts are those that scripts rely on. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod acl;
+mod bar;
 mod broker;
 mod cluster;
 mod command;
+mod completion;
 mod connection;
 mod doctor;
 mod failure;
@@ -35,6 +37,8 @@ use std::sync::Arc;
 use kerolox_client::{Client, split_addresses};
 use kerolox_net::{Outbound, OutboundConfig};
 use kerolox_wire::names::NameError;
+
+pub(crate) use self::completion::definition;
 
 use self::command::Command;
 use self::failure::Failure;

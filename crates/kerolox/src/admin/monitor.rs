@@ -11,6 +11,7 @@ use kerolox_wire::names::{GroupName, TopicName, topics};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::bar::Bar;
 use super::command::{Command, Target, may};
 use super::failure::Failure;
 use super::message::tools_group;
@@ -71,7 +72,10 @@ fn tell(s: &Session, event: &str, mut object: Value) {
 
 async fn round(s: &Session, moves: &mut Moves) -> Result<(), Failure> {
     say(s, BEGIN);
-    for topic in s.client.topic_names().await? {
+    let topics = s.client.topic_names().await?;
+    let bar = Bar::printing("topics", topics.len());
+    for topic in topics {
+        bar.done(1);
         let Some(group) = group_of_retry(&topic) else { continue };
         // As in 4.7.1, a group that nobody is connected for is passed over.
         let Ok(connection) = s.client.consumer_connection(&group).await else { continue };
@@ -91,6 +95,7 @@ async fn round(s: &Session, moves: &mut Moves) -> Result<(), Failure> {
             tell(s, "consumerWarning", json!({"consumerGroup": group.as_str(), "warning": warning}));
         }
     }
+    drop(bar);
     for event in moves.news(s).await {
         say(s, &format!("reportDeleteMsgsEvent: {}", event.text()));
         tell(s, "offsetMoved", json!(event));

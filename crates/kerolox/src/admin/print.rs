@@ -8,6 +8,7 @@ use kerolox_wire::names::{GroupName, TopicName};
 
 use serde_json::{Value, json};
 
+use super::bar::Bar;
 use super::command::{Command, Target, may, must};
 use super::failure::Failure;
 use super::message::{object, tools_group};
@@ -93,15 +94,19 @@ async fn print_msg(s: &Session, given: &Given) -> Result<(), Failure> {
     let topic = given.required('t')?;
     let route = s.client.route(topic).await?;
     let group = tools_group();
+    let bar = Bar::printing("messages", 0);
     for queue in readable_queues(topic, &route) {
         let part = part_of(s, queue, times).await?;
+        bar.more(part.max - part.min);
         let shown = text::queue(&part.queue);
         s.out.line(format_args!("minOffset={}, maxOffset={}, {shown}", part.min, part.max));
         let mut offset = part.min;
         while offset < part.max && !s.out.is_closed() {
             let pull = Pull { group: &group, queue: &part.queue, offset, max: PULL_MAX, expression };
             let pulled = s.client.pull(&part.broker, &pull).await?;
-            offset = pulled.next.max(offset + 1);
+            let next = pulled.next.max(offset + 1);
+            bar.done(next - offset);
+            offset = next;
             let status = pulled.status.name();
             match pulled.status {
                 PullStatus::Found => print_all(s, &pulled.messages, charset, with_body),
@@ -131,12 +136,16 @@ async fn print_msg_by_queue(s: &Session, given: &Given) -> Result<(), Failure> {
     let part = part_of(s, queue, times).await?;
     let group = tools_group();
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let bar = Bar::printing("messages", 0);
+    bar.more(part.max - part.min);
     let mut offset = part.min;
     while offset < part.max && !s.out.is_closed() {
         let expression = given.get('s').unwrap_or("*");
         let pull = Pull { group: &group, queue: &part.queue, offset, max: PULL_MAX, expression };
         let pulled = s.client.pull(&part.broker, &pull).await?;
-        offset = pulled.next.max(offset + 1);
+        let next = pulled.next.max(offset + 1);
+        bar.done(next - offset);
+        offset = next;
         match pulled.status {
             PullStatus::Found => {
                 for tag in pulled.messages.iter().filter_map(Message::tags) {
@@ -235,6 +244,8 @@ fn consume_times(s: &Session, given: &Given) -> Result<(Option<i64>, Option<i64>
 /// Prints a part of a queue, its last offset included.
 async fn consume_part(s: &Session, part: &Part, group: &GroupName) -> Result<(), Failure> {
     let shown = text::queue(&part.queue);
+    let bar = Bar::printing("messages", 0);
+    bar.more(part.max - part.min + 1);
     let mut offset = part.min;
     while offset <= part.max && !s.out.is_closed() {
         let max = i32::try_from(part.max - offset + 1).unwrap_or(PULL_MAX).min(PULL_MAX);
@@ -255,7 +266,9 @@ async fn consume_part(s: &Session, part: &Part, group: &GroupName) -> Result<(),
                 break;
             }
         }
-        offset = next.max(offset + 1);
+        let next = next.max(offset + 1);
+        bar.done(next - offset);
+        offset = next;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use kerolox_wire::names::GroupName;
 
 use serde_json::json;
 
+use super::bar::Bar;
 use super::command::{Command, Target, may};
 use super::failure::Failure;
 use super::options::Given;
@@ -56,7 +57,10 @@ async fn consumer_progress(s: &Session, given: &Given) -> Result<(), Failure> {
         return one_group(s, &group, given.truth('s') == Some(true)).await;
     }
     let mut table = s.out.table(GROUP_COLUMNS);
-    for topic in s.client.topic_names().await? {
+    let topics = s.client.topic_names().await?;
+    let bar = Bar::printing("topics", topics.len());
+    for topic in topics {
+        bar.done(1);
         let Some(group) = group_of_retry(&topic) else { continue };
         // A group that never consumed, or that nobody is connected for, is a line too.
         let progress = s.client.progress(&group, None).await.unwrap_or_default();

@@ -5,6 +5,7 @@ use kerolox_wire::names::TopicName;
 use kerolox_wire::properties::{KEYS, Properties, TAGS};
 use serde_json::{Value, json};
 
+use super::bar::Bar;
 use super::command::{Command, Target, may, must};
 use super::failure::Failure;
 use super::options::Given;
@@ -115,7 +116,9 @@ async fn send_msg_status(s: &Session, given: &Given) -> Result<(), Failure> {
     // The first one connects and is not shown.
     s.client.send(&message).await?;
     let mut all = Vec::new();
+    let bar = Bar::printing("messages", count as usize);
     for _ in 0..count {
+        bar.done(1);
         let begin = s.clock.elapsed();
         let sent = s.client.send(&message).await?;
         let rt = s.clock.elapsed().saturating_sub(begin).as_millis();
@@ -161,7 +164,9 @@ async fn check_msg_send_rt(s: &Session, given: &Given) -> Result<(), Failure> {
     let mut table = s.out.table(RT_COLUMNS);
     let mut times = Vec::new();
     let mut failed = None;
+    let bar = Bar::printing("messages", amount);
     for (queue, address) in queues.iter().cycle().take(amount) {
+        bar.done(1);
         let begin = s.clock.elapsed();
         let sent = s.client.send_to(&message, queue, address).await;
         let rt = s.clock.elapsed().saturating_sub(begin).as_millis();

@@ -9,6 +9,7 @@ use kerolox_wire::names::{GroupName, TopicName};
 
 use serde_json::json;
 
+use super::bar::Bar;
 use super::command::{Command, Target, flag, may, must};
 use super::failure::Failure;
 use super::options::Given;
@@ -120,7 +121,12 @@ async fn stats_all(s: &Session, given: &Given) -> Result<(), Failure> {
     {
         return Err(Failure::failed(format!("the name server knows no topic [{wanted}]")));
     }
-    for topic in topics.iter().filter(|topic| !is_groups_own(topic)) {
+    let bar = Bar::printing("topics", topics.len());
+    for topic in &topics {
+        bar.done(1);
+        if is_groups_own(topic) {
+            continue;
+        }
         if wanted.is_none_or(|wanted| wanted == topic) {
             // Topics that no broker serves now are passed over, unless one was asked for by name.
             match topic_rows(s, &mut table, topic, given.flag('a')).await {

@@ -6,6 +6,7 @@ use kerolox_wire::body::{BrokerData, ClusterInfo, QueueData, TopicConfig, TopicR
 use kerolox_wire::names::{DLQ_PREFIX, GroupName, RETRY_PREFIX, TopicName};
 use serde_json::json;
 
+use super::bar::Bar;
 use super::command::{Command, Target, flag, may, must};
 use super::failure::Failure;
 use super::options::Given;
@@ -314,7 +315,12 @@ async fn topic_list(s: &Session, given: &Given) -> Result<(), Failure> {
     }
     let info = s.client.cluster_info().await?;
     let mut table = s.out.table(LIST_COLUMNS);
-    for topic in topics.iter().filter(|topic| !is_groups_own(topic)) {
+    let bar = Bar::printing("topics", topics.len());
+    for topic in &topics {
+        bar.done(1);
+        if is_groups_own(topic) {
+            continue;
+        }
         // A topic without a route, or a broker that does not answer, leaves its columns empty.
         let (cluster, mut groups) = describe(s, topic, &info).await.unwrap_or_default();
         if groups.is_empty() {
