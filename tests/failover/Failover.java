@@ -95,7 +95,7 @@ public class Failover {
     /** What happened to the servers. */
     static final class Outage {
         String broker;
-        long killed, back = Long.MAX_VALUE, heard;
+        long killed, back = Long.MAX_VALUE, heard, until;
     }
 
     static String namesrvs;
@@ -486,13 +486,15 @@ public class Failover {
             System.out.printf("| %s | %d | %d | %d | %d | %d |%n", f.topic, f.acked.size(), f.failedAt.size(), late,
                 f.acked.stream().mapToLong(s -> s.acked - s.began).max().orElse(0), f.given.size() - f.times.size());
         }
-        for (Outage o : outages) {
+        for (int n = 0; n < outages.size(); n++) {
+            Outage o = outages.get(n);
+            o.until = n + 1 < outages.size() ? outages.get(n + 1).killed : Long.MAX_VALUE;
             System.out.printf("%s was away for %.1f s (- is never):%n", o.broker, (o.back - o.killed) / 1e3);
             System.out.println("| topic | last failed send, s after the kill | first send to it, s after its start | first message from it, s after its start | longest silence of the other broker, s |");
             System.out.println("| --- | --- | --- | --- | --- |");
             for (Flow f : flows.values()) {
                 System.out.printf("| %s | %s | %s | %s | %.1f |%n", f.topic,
-                    since(o.killed, f.failedAt.stream().mapToLong(t -> t).filter(t -> t >= o.killed).max()),
+                    since(o.killed, f.failedAt.stream().mapToLong(t -> t).filter(t -> t >= o.killed && t < o.until).max()),
                     since(o.back, f.acked.stream().filter(s -> s.broker.equals(o.broker)).mapToLong(s -> s.acked).filter(t -> t > o.back).min()),
                     since(o.back, f.given.stream().filter(g -> g.broker.equals(o.broker)).mapToLong(g -> g.at).filter(t -> t > o.back).min()),
                     silence(f, g -> !g.broker.equals(o.broker), o) / 1e3);
@@ -513,7 +515,7 @@ public class Failover {
 
     static long silence(Flow f, Predicate<Given> of, Outage o) {
         long last = o.killed, longest = 0;
-        for (long t : f.given.stream().filter(of).mapToLong(g -> g.at).filter(t -> t >= o.killed).sorted().toArray()) {
+        for (long t : f.given.stream().filter(of).mapToLong(g -> g.at).filter(t -> t >= o.killed && t < o.until).sorted().toArray()) {
             longest = Math.max(longest, t - last);
             last = t;
         }
