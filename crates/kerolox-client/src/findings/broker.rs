@@ -37,6 +37,7 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
                 clock(&subject, broker, figures, findings);
                 disk(&subject, broker, figures, findings);
                 load(&subject, broker, figures, findings);
+                transactions(&subject, figures, findings);
             }
             Some(Err(why)) => {
                 let what = format!("registered itself as {} and does not answer there: {why}", broker.address);
@@ -197,5 +198,27 @@ fn load(subject: &str, broker: &BrokerFacts, figures: &Figures, findings: &mut F
     if locked > LOG_LOCK_MS_MAX {
         let what = format!("a write of the log takes {locked} ms: sends are refused from {LOG_LOCK_MS_MAX} ms on");
         findings.error(subject, what, look);
+    }
+}
+
+/// Only Kerolox tells these figures.
+fn transactions(subject: &str, figures: &Figures, findings: &mut Findings) {
+    let figure = |key: &str| figures.get(key).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let stuck = figure("transactionHalfStuck");
+    if stuck > 0 {
+        let minutes = figure("transactionHalfOldestAgeMills") / 60_000;
+        let what = format!(
+            "{stuck} transactions have no end, however often their producers are asked; the oldest is open for \
+             {minutes} minutes"
+        );
+        let remedy = "its log names the groups that have nobody to ask: start their producers \
+                      (`mqadmin producerConnection -g GROUP -t TOPIC`); those that are connected must answer \
+                      checkLocalTransaction with commit or rollback";
+        findings.warning(subject, what, remedy);
+    }
+    let failed = figure("transactionCheckFailedTotal");
+    if failed > 0 {
+        let what = format!("{failed} rounds over open transactions have failed since its start");
+        findings.warning(subject, what, "its log says why; report it with that text");
     }
 }

@@ -183,6 +183,21 @@ fn settings_that_keep_messages_out_are_found() {
 }
 
 #[test]
+fn transactions_without_an_end_are_found() {
+    for (key, what, remedy) in [
+        ("transactionHalfStuck", "2 transactions have no end", "producerConnection"),
+        ("transactionCheckFailedTotal", "2 rounds over open transactions have failed", "its log says why"),
+    ] {
+        let found = only(|f| {
+            if let Some(Ok(known)) = &mut f.brokers[0].figures {
+                known.insert(key.to_owned(), "2".to_owned());
+            }
+        });
+        check(&found, Severity::Warning, "broker b/0", what, remedy);
+    }
+}
+
+#[test]
 fn a_loaded_broker_is_found() {
     for (key, value, severity) in [
         ("dispatchBehindBytes", "100000000", Severity::Warning),
