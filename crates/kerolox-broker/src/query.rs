@@ -1,8 +1,8 @@
 //! Looking single messages up: by key and by log offset.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use kerolox_wire::command::pull::{QueryMessage, QueryResult, ViewMessage};
-use kerolox_wire::names::LogOffset;
+use kerolox_wire::names::{LogOffset, topics};
 use kerolox_wire::reply::Reply;
 use kerolox_wire::response::ResponseCode;
 
@@ -15,6 +15,9 @@ const UNIQUE_KEY_RESULTS_MAX: usize = 32;
 impl Node {
     /// Finds messages by key. Hash collisions come along; clients compare the keys.
     pub(crate) fn query_message(&self, asked: &QueryMessage) -> Result<Reply, Refusal> {
+        if asked.topic.as_str() == topics::TIMER && asked.key.is_empty() {
+            return self.query_timers(asked);
+        }
         let wanted =
             if asked.unique_key { UNIQUE_KEY_RESULTS_MAX } else { usize::try_from(asked.max_num).unwrap_or(0) };
         let found =
@@ -34,6 +37,15 @@ impl Node {
             index_last_update_phyoffset: found.last_update_offset.cast_signed(),
         };
         Ok(Reply::of(&header).with_body(body.freeze()))
+    }
+
+    /// Without a key, the timers' topic tells what waits for a time between the two: RocketMQ has no such question, and
+    /// answers an empty key with nothing.
+    fn query_timers(&self, asked: &QueryMessage) -> Result<Reply, Refusal> {
+        let most = usize::try_from(asked.max_num).unwrap_or(0);
+        let records = self.timers_between(asked.begin_timestamp, asked.end_timestamp, most)?;
+        let header = QueryResult { index_last_update_timestamp: 0, index_last_update_phyoffset: 0 };
+        Ok(Reply::of(&header).with_body(Bytes::from(records.concat())))
     }
 
     /// Reads the message at a log offset, which a client may have made up.

@@ -11,6 +11,7 @@ use kerolox_store::disk::sim::Loss;
 use kerolox_wire::clock::Clock;
 use kerolox_wire::command::call;
 use kerolox_wire::command::offset::{OffsetResult, QueueRef};
+use kerolox_wire::command::pull::QueryMessage;
 use kerolox_wire::command::send::SendMessage;
 use kerolox_wire::response::ResponseCode;
 
@@ -131,6 +132,25 @@ async fn a_pending_message_is_listed_by_key_and_cancelled() {
     let b = handle.pending_timers(&orders, "b").unwrap().remove(0);
     assert_eq!((b.unique_key.as_str(), b.keys.as_str(), b.topic.as_str()), ("b", "all mine", "orders"));
     assert!((b.due_ms - node.clock.wall_ms() - 3_600_000).abs() < 60_000);
+
+    // By time, over the wire, without a key.
+    let listed = async |from: i64, to: i64, most: i32| {
+        let query = QueryMessage {
+            topic: topic(WHEEL),
+            key: String::new(),
+            max_num: most,
+            begin_timestamp: from,
+            end_timestamp: to,
+            unique_key: false,
+        };
+        let answer = client.ask::<call::QueryMessage>(&query, "").await;
+        assert_eq!(answer.code, ResponseCode::SUCCESS.0);
+        messages_of(&answer).into_iter().map(|message| message.body).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(0, i64::MAX, 100).await, ["a", "b", "c", "d"]);
+    assert_eq!(listed(0, i64::MAX, 2).await, ["a", "b"]);
+    assert!(listed(b.due_ms, b.due_ms, 100).await.contains(&"b".to_owned()));
+    assert_eq!(listed(0, node.clock.wall_ms(), 100).await, [""; 0]);
 
     // By the broker's own function, and by a client that names another time than the message's.
     assert_eq!(handle.cancel_timer(&orders, "b"), Ok(true));

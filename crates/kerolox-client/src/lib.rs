@@ -27,7 +27,7 @@ pub use kerolox_net::signature::Credentials;
 pub use kerolox_wire::body::MessageQueue;
 pub use message::Message;
 pub use messages::{Pull, PullStatus, Pulled, TOOLS_GROUP};
-pub use name_servers::ORDER_NAMESPACE;
+pub use name_servers::{MissingTopic, ORDER_NAMESPACE};
 pub use offsets::{GroupProgress, Reset, Rollback};
 pub use producer::{Outgoing, SendStatus, Sent};
 pub use topics::{GROUP_GET_NUMS, TOPIC_PUT_NUMS};

@@ -6,7 +6,7 @@ use kerolox_wire::body::MessageQueue;
 use kerolox_wire::command::call;
 use kerolox_wire::command::pull::{PullMessage, QueryMessage, ViewMessage};
 use kerolox_wire::id::{MessageId, UniqueKey};
-use kerolox_wire::names::{GroupName, TopicName};
+use kerolox_wire::names::{GroupName, TopicName, topics};
 use kerolox_wire::properties;
 use kerolox_wire::response::ResponseCode;
 use kerolox_wire::sys_flag;
@@ -156,6 +156,27 @@ impl Client {
             return Err(absent("query message by key finished, but no message."));
         }
         Ok(found)
+    }
+
+    /// Messages that wait at a broker for a time between the two, ms since 1970, the earliest first. Only Kerolox tells;
+    /// other brokers answer as if there were none.
+    ///
+    /// # Errors
+    /// When the broker does not answer or refuses.
+    pub async fn timers_at(&self, broker: &str, between: (i64, i64), max: i32) -> Result<Vec<Message>, ClientError> {
+        let query = QueryMessage {
+            topic: TopicName::known(topics::TIMER),
+            key: String::new(),
+            max_num: max,
+            begin_timestamp: between.0,
+            end_timestamp: between.1,
+            unique_key: false,
+        };
+        match self.call_with::<call::QueryMessage>(broker, &query, NO_BODY, LONG_CALL_TIMEOUT).await {
+            Ok(answer) => Message::read_all(&answer.body).map_err(|why| malformed::<call::QueryMessage>(broker, &why)),
+            Err(why) if why.is(ResponseCode::QUERY_NOT_FOUND) => Ok(Vec::new()),
+            Err(why) => Err(why),
+        }
     }
 
     /// Asks every broker of the topic. One that has nothing, or does not answer while others do, is passed over.

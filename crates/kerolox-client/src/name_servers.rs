@@ -7,11 +7,52 @@ use kerolox_wire::command::name_server::{BrokerName, KvNamespace, KvRef, PutKv, 
 use kerolox_wire::command::{Call, NoFields, call};
 use kerolox_wire::response::ResponseCode;
 
+use serde::Serialize;
+
 use crate::client::{CALL_TIMEOUT, malformed};
+use crate::route::MASTER_ID;
 use crate::{Client, ClientError};
 
 /// Namespace of the order configurations of topics.
 pub const ORDER_NAMESPACE: &str = "ORDER_TOPIC_CONFIG";
+
+/// Namespace in which a name server of Kerolox tells of topics that were asked for in vain.
+const MISSING_NAMESPACE: &str = "KEROLOX_MISSING_TOPICS";
+/// Begin of the figures in which a broker of Kerolox tells of topics that were sent to in vain.
+pub(crate) const MISSING_FIGURE: &str = "missingTopic_";
+
+/// A topic that is not there although clients want it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MissingTopic {
+    /// Its name.
+    pub topic: String,
+    /// How often it was wanted.
+    pub count: u64,
+    /// When the last time was, ms since 1970.
+    pub last_ms: i64,
+    /// Who wanted it then: an address.
+    pub client: String,
+    /// The producer group, where a broker knows it.
+    pub group: Option<String>,
+    /// The node that tells.
+    pub told_by: String,
+}
+
+impl MissingTopic {
+    /// Reads `count last-ms client [group]`.
+    pub(crate) fn read(topic: &str, text: &str, told_by: &str) -> Option<Self> {
+        let mut words = text.splitn(4, ' ');
+        Some(Self {
+            topic: topic.to_owned(),
+            count: words.next()?.parse().ok()?,
+            last_ms: words.next()?.parse().ok()?,
+            client: words.next()?.to_owned(),
+            group: words.next().map(str::to_owned),
+            told_by: told_by.to_owned(),
+        })
+    }
+}
 
 impl Client {
     /// Sends a request to every name server, because they do not talk to each other.
@@ -61,6 +102,30 @@ impl Client {
     /// Code 22 when there are none.
     pub async fn kv_list(&self, namespace: &str) -> Result<KvTable, ClientError> {
         self.ask_for::<call::GetKvList, _>(&KvNamespace { namespace: namespace.to_owned() }).await
+    }
+
+    /// Topics that clients asked a name server for, or sent to, and that are not there. Only Kerolox tells; others are
+    /// passed over.
+    pub async fn missing_topics(&self) -> Vec<MissingTopic> {
+        let mut missing = Vec::new();
+        let list = KvNamespace { namespace: MISSING_NAMESPACE.to_owned() };
+        for address in self.name_servers() {
+            let told = self.read::<call::GetKvList, KvTable>(address, &list, CALL_TIMEOUT).await;
+            let told = told.map(|told| told.table).unwrap_or_default();
+            missing.extend(told.iter().filter_map(|(topic, text)| MissingTopic::read(topic, text, address)));
+        }
+        let info = self.cluster_info().await.unwrap_or_default();
+        for (name, broker) in &info.broker_addr_table {
+            let Some(address) = broker.broker_addrs.get(&MASTER_ID) else { continue };
+            let figures = self.runtime_info(address).await.unwrap_or_default();
+            missing.extend(
+                figures
+                    .iter()
+                    .filter_map(|(key, text)| MissingTopic::read(key.strip_prefix(MISSING_FIGURE)?, text, name)),
+            );
+        }
+        missing.sort_by(|a, b| (b.last_ms, &a.topic).cmp(&(a.last_ms, &b.topic)));
+        missing
     }
 
     /// Writes the part of one broker into a topic's order configuration and leaves those of others.

@@ -6,6 +6,7 @@
 
 mod files;
 pub mod kv;
+mod missing;
 pub mod routes;
 mod serve;
 pub mod settings;
@@ -22,6 +23,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::task::JoinHandle;
 
 use kv::{Kv, KvError};
+pub use missing::MISSING_TOPICS;
+use missing::Missing;
 use routes::Routes;
 use serve::NameServer;
 use settings::Settings;
@@ -83,6 +86,7 @@ pub fn start(config: NamesrvConfig, clock: Arc<dyn Clock>) -> Result<Handle, Sta
     let server = Arc::new(NameServer {
         routes: RwLock::new(Routes::new()),
         kv: Mutex::new(Kv::load(&config.kv_config_path)?),
+        missing: Missing::default(),
         settings: Settings::new(&told, config.order_message_enable, config.config_store_path),
         clock,
         registrants: Mutex::new(HashMap::new()),

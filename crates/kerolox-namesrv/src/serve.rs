@@ -15,6 +15,7 @@ use kerolox_wire::response::ResponseCode;
 use parking_lot::{Mutex, RwLock};
 
 use crate::kv::{Kv, ORDER_TOPIC_CONFIG};
+use crate::missing::{MISSING_TOPICS, Missing};
 use crate::routes::{Gone, Registration, Routes, Unit, clusters_body, route_body};
 use crate::settings::{SettingError, Settings};
 
@@ -27,6 +28,7 @@ const NAMED_MAX: usize = 5;
 pub(crate) struct NameServer {
     pub(crate) routes: RwLock<Routes>,
     pub(crate) kv: Mutex<Kv>,
+    pub(crate) missing: Missing,
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     /// Connections over which brokers are registered, to close them when a registration expires.
@@ -79,7 +81,7 @@ impl NameServer {
             Request::RegisterBroker(broker) => self.register(peer, frame, broker),
             Request::UnregisterBroker(broker) => self.unregister(&broker),
             Request::QueryDataVersion(broker) => self.query_version(frame, &broker),
-            Request::GetRoute(get) => self.route(frame, &get),
+            Request::GetRoute(get) => self.route(peer, frame, &get),
             Request::GetClusterInfo(_) => Reply::body(clusters_body(&self.routes.read().clusters(), frame.version)),
             Request::WipeWritePerm(broker) => self.wipe_write(peer, &broker.broker_name),
             Request::AddWritePerm(broker) => self.add_write(peer, &broker.broker_name),
@@ -178,6 +180,11 @@ impl NameServer {
     }
 
     fn list_kv(&self, list: &header::KvNamespace) -> Reply {
+        if list.namespace == MISSING_TOPICS {
+            let routes = self.routes.read();
+            let missing = self.missing.list(|topic| routes.route(topic).is_some());
+            return Reply::body(to_json(&missing, Style::Fastjson));
+        }
         self.kv.lock().list(&list.namespace).map_or_else(
             || {
                 let remark = format!("No config item, Namespace: {}", list.namespace);
@@ -265,8 +272,9 @@ impl NameServer {
         }
     }
 
-    fn route(&self, frame: &Frame, get: &header::GetRoute) -> Reply {
+    fn route(&self, peer: &Peer, frame: &Frame, get: &header::GetRoute) -> Reply {
         let Some(mut route) = self.routes.read().route(&get.topic) else {
+            self.missing.note(&get.topic, peer.remote(), self.clock.wall_ms());
             let remark = format!("No topic route info in name server for the topic: {}{FAQ}", get.topic);
             return Reply::refuse(ResponseCode::TOPIC_NOT_EXIST, remark);
         };

@@ -3,8 +3,9 @@
 
 use std::io;
 
+use bytes::Bytes;
 use kerolox_store::timers::{TimerEntry, TimerKind};
-use kerolox_wire::names::{QueueId, TopicName, topics};
+use kerolox_wire::names::{LogOffset, QueueId, TopicName, topics};
 use kerolox_wire::properties::{self, timer};
 use kerolox_wire::record::{BodyCheck, NewRecord, Record};
 
@@ -32,7 +33,31 @@ pub struct PendingTimer {
     pub log_offset: u64,
 }
 
+/// Most messages, and most bytes of them, that are listed at once.
+const LISTED_MAX: usize = 256;
+const LISTED_SIZE_MAX: usize = 4 * 1024 * 1024;
+
 impl Node {
+    /// Records of messages that the broker will look at from `from_ms` until `to_ms`, the earliest first. That is when
+    /// they are due, or, for those that wait longer than a record is kept in one place, when they are stored anew.
+    pub(crate) fn timers_between(&self, from_ms: i64, to_ms: i64, most: usize) -> Result<Vec<Bytes>, Refusal> {
+        let failed = |e: io::Error| Refusal::error(format!("the timers cannot be read: {e}"));
+        let timers = &self.timer.timers;
+        let (mut records, mut size) = (Vec::new(), 0);
+        for entry in timers.between(from_ms, to_ms, most.min(LISTED_MAX)).map_err(failed)? {
+            if entry.kind != TimerKind::Message || timers.is_cancelled(&entry).map_err(failed)? {
+                continue;
+            }
+            let Ok(record) = self.store.record_at(LogOffset::new(entry.log_offset)) else { continue };
+            size += record.len();
+            if size > LISTED_SIZE_MAX && !records.is_empty() {
+                break;
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+
     /// The messages to `topic` with this key or unique key that wait for their time.
     pub(crate) fn pending_timers(&self, topic: &TopicName, key: &str) -> Result<Vec<PendingTimer>, Refusal> {
         if !self.store.config().index_enabled {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use kerolox_wire::body::{ClusterInfo, TopicRouteData};
 
+use crate::name_servers::MissingTopic;
+
 /// Names and values as a node tells them.
 pub type Figures = BTreeMap<String, String>;
 
@@ -18,6 +20,12 @@ pub struct Facts {
     pub topics: Vec<TopicFacts>,
     /// Topics that were not looked at because there are too many.
     pub topics_left_out: usize,
+    /// Topics that clients want and that are not there.
+    pub missing: Vec<MissingTopic>,
+    /// Groups that have messages to consume and seem not to: no other was looked at.
+    pub groups: Vec<GroupFacts>,
+    /// When it was learned, ms since 1970.
+    pub now_ms: i64,
     /// The machine that asked, if it is to be judged.
     pub host: Option<HostFacts>,
 }
@@ -61,6 +69,21 @@ pub struct TopicFacts {
     pub name: String,
     /// Its route, or why there is none.
     pub route: Result<TopicRouteData, String>,
+}
+
+/// One consumer group that has messages to consume.
+#[derive(Debug, Clone)]
+pub struct GroupFacts {
+    /// Its name.
+    pub name: String,
+    /// Messages that it has not consumed.
+    pub lag: i64,
+    /// Messages per second that it consumes.
+    pub tps: f64,
+    /// How long the oldest of the messages waits, ms.
+    pub oldest_ms: i64,
+    /// Connected clients.
+    pub clients: usize,
 }
 
 /// The machine that asked. What could not be read is absent.

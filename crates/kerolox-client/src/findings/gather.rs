@@ -1,18 +1,26 @@
 //! Collecting the facts: questions to all nodes, and a look at this machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use kerolox_wire::body::{ClusterInfo, TopicList};
 use kerolox_wire::command::{NoFields, call};
+use kerolox_wire::names::{GroupName, TopicName};
 
 use super::host::kernel_names;
-use super::{BrokerFacts, Facts, HostFacts, NameServerFacts, TopicFacts};
+use super::{BrokerFacts, Facts, GroupFacts, HostFacts, NameServerFacts, TopicFacts};
 use crate::Client;
-use crate::client::CALL_TIMEOUT;
+use crate::client::{CALL_TIMEOUT, LONG_CALL_TIMEOUT};
+use crate::route::MASTER_ID;
 
 /// How many topics are looked at: each costs a question.
 const TOPICS_MAX: usize = 2_000;
+
+/// Most waiting groups that are looked at: each costs a few questions.
+const GROUPS_MAX: usize = 50;
+
+/// Messages a group has not consumed, its rate, and the brokers and topics that have them.
+type Waiting = (i64, f64, BTreeSet<(String, TopicName)>);
 
 /// What to ask besides name servers and brokers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +56,9 @@ impl Client {
         for broker in &mut facts.brokers {
             self.ask_broker(broker).await;
         }
+        facts.now_ms = self.clock().wall_ms();
+        facts.missing = self.missing_topics().await;
+        facts.groups = self.waiting_groups(&facts.brokers).await;
         if scope.topics {
             names.sort_unstable();
             names.dedup();
@@ -55,6 +66,48 @@ impl Client {
             for name in names.into_iter().take(TOPICS_MAX) {
                 let route = self.route(&name).await.map_err(|why| why.to_string());
                 facts.topics.push(TopicFacts { name, route });
+            }
+        }
+        facts
+    }
+
+    /// Groups that have messages to consume and consumed none in the last minute.
+    async fn waiting_groups(&self, brokers: &[BrokerFacts]) -> Vec<GroupFacts> {
+        let mut waiting: BTreeMap<String, Waiting> = BTreeMap::new();
+        for broker in brokers.iter().filter(|broker| broker.id == MASTER_ID && matches!(broker.figures, Some(Ok(_)))) {
+            let stats = self.broker_consume_stats(&broker.address, false, LONG_CALL_TIMEOUT).await.unwrap_or_default();
+            for (group, parts) in stats.consume_stats_list.into_iter().flatten() {
+                let one = waiting.entry(group).or_default();
+                for part in parts {
+                    one.1 += part.consume_tps;
+                    for (queue, at) in part.offset_table.iter() {
+                        let lag = at.broker_offset.saturating_sub(at.consumer_offset);
+                        if lag > 0
+                            && let Ok(topic) = TopicName::parse(&queue.topic)
+                        {
+                            one.0 = one.0.saturating_add(lag);
+                            one.2.insert((broker.address.clone(), topic));
+                        }
+                    }
+                }
+            }
+        }
+        let idle = waiting.into_iter().filter(|(_, (lag, tps, _))| *lag > 0 && *tps == 0.0);
+        let mut facts = Vec::new();
+        for (name, (lag, tps, topics)) in idle {
+            let Ok(group) = GroupName::parse(&name) else { continue };
+            let clients = self.consumer_connection(&group).await.map_or(0, |told| told.connection_set.len());
+            if clients == 0 {
+                continue;
+            }
+            let mut oldest_ms = 0;
+            for (address, topic) in topics {
+                let spans = self.time_spans(&address, &group, &topic).await.unwrap_or_default();
+                oldest_ms = spans.iter().map(|span| span.delay_time).fold(oldest_ms, i64::max);
+            }
+            facts.push(GroupFacts { name, lag, tps, oldest_ms, clients });
+            if facts.len() >= GROUPS_MAX {
+                break;
             }
         }
         facts

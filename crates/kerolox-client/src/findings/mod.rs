@@ -4,6 +4,7 @@
 //! nobody, so each rule can be tested with made-up facts, and whoever shows a cluster shares the same rules.
 
 mod broker;
+mod client;
 mod facts;
 mod gather;
 mod host;
@@ -14,7 +15,7 @@ mod topic;
 
 use serde::Serialize;
 
-pub use self::facts::{BrokerFacts, Facts, Figures, HostFacts, NameServerFacts, TopicFacts};
+pub use self::facts::{BrokerFacts, Facts, Figures, GroupFacts, HostFacts, NameServerFacts, TopicFacts};
 pub use self::gather::Scope;
 
 /// How bad a finding is.
@@ -61,6 +62,7 @@ pub fn judge(facts: &Facts) -> Vec<Finding> {
     name_server::judge(facts, &mut findings);
     broker::judge(facts, &mut findings);
     topic::judge(facts, &mut findings);
+    client::judge(facts, &mut findings);
     if let Some(host) = &facts.host {
         host::judge(host, &mut findings);
     }

@@ -4,6 +4,7 @@ use kerolox_wire::body::{BrokerData, ClusterInfo, QueueData, TopicRouteData};
 
 use super::broker::running_ms;
 use super::*;
+use crate::MissingTopic;
 
 const NOW: i64 = 1_795_577_629_323;
 
@@ -58,6 +59,9 @@ fn healthy() -> Facts {
         brokers: vec![broker()],
         topics: vec![TopicFacts { name: "T".to_owned(), route: Ok(route) }],
         topics_left_out: 0,
+        missing: vec![],
+        groups: vec![],
+        now_ms: NOW,
         host: Some(HostFacts {
             kernel: [("vm.max_map_count", 655_360), ("vm.swappiness", 1)].map(|(k, v)| (k.to_owned(), v)).into(),
             open_files: None,
@@ -289,4 +293,51 @@ fn the_worst_comes_first_and_nothing_twice() {
     assert_eq!(judge(&facts).len(), 3);
     let json = serde_json::to_value(judge(&facts)).unwrap();
     assert_eq!(json[0]["severity"], "error");
+}
+
+#[test]
+fn topics_that_clients_want_and_that_are_not_there_are_named_with_the_client() {
+    let missing = |last_ms| MissingTopic {
+        topic: "orders".to_owned(),
+        count: 7,
+        last_ms,
+        client: "10.0.0.5:4711".to_owned(),
+        group: Some("shop".to_owned()),
+        told_by: "b".to_owned(),
+    };
+    let found = only(|f| f.missing = vec![missing(NOW - 1_000), missing(NOW - 2_000)]);
+    let what = "asked for 7 times, last by 10.0.0.5:4711 (group shop)";
+    check(&found, Severity::Error, "topic orders", what, "mqadmin updateTopic -c CLUSTER -t orders");
+    let mut facts = healthy();
+    facts.missing = vec![missing(NOW - 3_700_000)];
+    assert_eq!(judge(&facts), [], "long ago");
+}
+
+#[test]
+fn groups_that_disagree_or_stand_still_and_stuck_transactions_are_found() {
+    let told = |pairs: &'static [(&str, &str)]| {
+        move |f: &mut Facts| {
+            if let Some(Ok(known)) = &mut f.brokers[0].figures {
+                known.extend(figures(pairs));
+            }
+        }
+    };
+    let mismatch = only(told(&[("subscriptionMismatchGroups", "1"), ("subscriptionMismatch_g", "x wants t")]));
+    check(&mismatch, Severity::Error, "group g", "subscribe differently: x wants t", "same topics");
+    let halves = only(told(&[("transactionHalfStuck", "2"), ("transactionHalfOldestAgeMills", "90000")]));
+    check(&halves, Severity::Warning, "broker b/0", "2 half messages get no outcome, the oldest for 90 s", "producer");
+    let group = |oldest_ms, tps| GroupFacts { name: "g".to_owned(), lag: 5, tps, oldest_ms, clients: 2 };
+    let stuck = only(|f| f.groups = vec![group(600_000, 0.0)]);
+    check(
+        &stuck,
+        Severity::Error,
+        "group g",
+        "2 clients and consumes nothing: 5 messages",
+        "consumerStatus -g g -s true",
+    );
+    for fine in [group(600_000, 1.0), group(1_000, 0.0)] {
+        let mut facts = healthy();
+        facts.groups = vec![fine];
+        assert_eq!(judge(&facts), []);
+    }
 }

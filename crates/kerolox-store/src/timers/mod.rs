@@ -148,6 +148,14 @@ impl Timers {
         self.pending.lock().due(now_ms, max)
     }
 
+    /// The first entries to be looked at from `from_ms` until `to_ms`, in their order, `max` at most.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn between(&self, from_ms: i64, to_ms: i64, max: usize) -> io::Result<Vec<TimerEntry>> {
+        self.pending.lock().between(from_ms, to_ms, max)
+    }
+
     /// Forgets entries that [`Self::due`] has told, from the first one on. With `amid` nothing is saved until the next
     /// call: cancellations and the messages of their millisecond must come again together, or not at all.
     ///

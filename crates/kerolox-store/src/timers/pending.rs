@@ -179,11 +179,15 @@ impl Pending {
 
     /// The same of those that are to be looked at from `from_ms` on; none while too many are done ahead already.
     pub(super) fn due_from(&self, from_ms: i64, now_ms: i64, max: usize) -> io::Result<Vec<TimerEntry>> {
-        let room = AHEAD_MAX.saturating_sub(self.ahead.len());
+        self.between(from_ms, now_ms, max.min(AHEAD_MAX.saturating_sub(self.ahead.len())))
+    }
+
+    /// The first entries that are to be looked at from `from_ms` until `to_ms`, `max` at most.
+    pub(super) fn between(&self, from_ms: i64, to_ms: i64, max: usize) -> io::Result<Vec<TimerEntry>> {
         let first = TimerEntry { wake_ms: from_ms, kind: TimerKind::Cancel, log_offset: 0, key_hash: 0 };
         let runs =
             self.runs.iter().filter(|run| run.left() > 0).map(|run| run.from(&first)).collect::<io::Result<_>>()?;
-        self.first(runs, self.newest.range(first..).map(|(entry, _)| *entry), now_ms, max.min(room))
+        self.first(runs, self.newest.range(first..).map(|(entry, _)| *entry), to_ms, max)
     }
 
     /// The first entries of these until `now_ms`, without those that are done ahead.

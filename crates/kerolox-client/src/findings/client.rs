@@ -1,0 +1,72 @@
+//! Rules about producers and consumers: do they find their topics, agree with one another, and come forward?
+
+use super::{BrokerFacts, Facts, Findings, GroupFacts};
+use crate::name_servers::MissingTopic;
+
+/// Most topics and groups of one kind that are named.
+const NAMED_MAX: usize = 20;
+/// A topic that was wanted longer ago is no longer worth a word.
+const WANTED_MS_MAX: i64 = 3_600_000;
+/// A group that is connected, consumes nothing, and has left a message lie this long, is stuck.
+const STUCK_MS_MIN: i64 = 120_000;
+
+pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
+    missing(&facts.missing, facts.now_ms, findings);
+    for broker in &facts.brokers {
+        if let Some(Ok(_)) = &broker.figures {
+            mismatches(broker, findings);
+            transactions(broker, findings);
+        }
+    }
+    let stuck = facts.groups.iter().filter(|group| is_stuck(group));
+    for group in stuck.take(NAMED_MAX) {
+        let what = format!(
+            "has {} clients and consumes nothing: {} messages wait, the oldest for {} s",
+            group.clients,
+            group.lag,
+            group.oldest_ms / 1_000
+        );
+        let remedy = format!("mqadmin consumerStatus -g {} -s true shows what its threads wait for", group.name);
+        findings.error(&format!("group {}", group.name), what, remedy);
+    }
+}
+
+fn missing(missing: &[MissingTopic], now_ms: i64, findings: &mut Findings) {
+    let mut named: Vec<&str> = Vec::new();
+    for one in missing.iter().filter(|one| now_ms.saturating_sub(one.last_ms) <= WANTED_MS_MAX) {
+        if named.len() >= NAMED_MAX || named.contains(&one.topic.as_str()) {
+            continue;
+        }
+        named.push(&one.topic);
+        let group = one.group.as_ref().map_or_else(String::new, |group| format!(" (group {group})"));
+        let what = format!("is wanted and not there: asked for {} times, last by {}{group}", one.count, one.client);
+        let remedy = format!("mqadmin updateTopic -c CLUSTER -t {}", one.topic);
+        findings.error(&format!("topic {}", one.topic), what, remedy);
+    }
+}
+
+fn mismatches(broker: &BrokerFacts, findings: &mut Findings) {
+    let Some(Ok(figures)) = &broker.figures else { return };
+    let groups = figures.iter().filter_map(|(key, how)| Some((key.strip_prefix("subscriptionMismatch_")?, how)));
+    for (group, how) in groups.take(NAMED_MAX) {
+        let remedy =
+            "give all members of the group the same topics and expressions; until then some messages reach nobody";
+        findings.error(&format!("group {group}"), format!("its members subscribe differently: {how}"), remedy);
+    }
+}
+
+fn transactions(broker: &BrokerFacts, findings: &mut Findings) {
+    let Some(Ok(figures)) = &broker.figures else { return };
+    let figure = |key: &str| figures.get(key).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
+    let stuck = figure("transactionHalfStuck");
+    if stuck > 0 {
+        let age = figure("transactionHalfOldestAgeMills") / 1_000;
+        let what = format!("{stuck} half messages get no outcome, the oldest for {age} s");
+        let remedy = "start a producer of their group, and look whether its check of local transactions answers";
+        findings.warning(&format!("broker {}/{}", broker.name, broker.id), what, remedy);
+    }
+}
+
+fn is_stuck(group: &GroupFacts) -> bool {
+    group.clients > 0 && group.lag > 0 && group.tps == 0.0 && group.oldest_ms >= STUCK_MS_MIN
+}
