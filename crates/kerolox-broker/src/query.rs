@@ -43,8 +43,8 @@ impl Node {
     /// answers an empty key with nothing.
     fn query_timers(&self, asked: &QueryMessage) -> Result<Reply, Refusal> {
         let most = usize::try_from(asked.max_num).unwrap_or(0);
-        let records = self.timers_between(asked.begin_timestamp, asked.end_timestamp, most)?;
-        let header = QueryResult { index_last_update_timestamp: 0, index_last_update_phyoffset: 0 };
+        let (records, next_ms) = self.timers_between(asked.begin_timestamp, asked.end_timestamp, most)?;
+        let header = QueryResult { index_last_update_timestamp: next_ms, index_last_update_phyoffset: 0 };
         Ok(Reply::of(&header).with_body(Bytes::from(records.concat())))
     }
 

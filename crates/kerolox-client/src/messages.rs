@@ -158,12 +158,17 @@ impl Client {
         Ok(found)
     }
 
-    /// Messages that wait at a broker for a time between the two, ms since 1970, the earliest first. Only Kerolox tells;
-    /// other brokers answer as if there were none.
+    /// Messages that wait at a broker for a time between the two, ms since 1970, the earliest first, and the time from
+    /// which to go on. Only Kerolox tells; other brokers answer as if there were none.
     ///
     /// # Errors
     /// When the broker does not answer or refuses.
-    pub async fn timers_at(&self, broker: &str, between: (i64, i64), max: i32) -> Result<Vec<Message>, ClientError> {
+    pub async fn timers_at(
+        &self,
+        broker: &str,
+        between: (i64, i64),
+        max: i32,
+    ) -> Result<(Vec<Message>, i64), ClientError> {
         let query = QueryMessage {
             topic: TopicName::known(topics::TIMER),
             key: String::new(),
@@ -173,8 +178,12 @@ impl Client {
             unique_key: false,
         };
         match self.call_with::<call::QueryMessage>(broker, &query, NO_BODY, LONG_CALL_TIMEOUT).await {
-            Ok(answer) => Message::read_all(&answer.body).map_err(|why| malformed::<call::QueryMessage>(broker, &why)),
-            Err(why) if why.is(ResponseCode::QUERY_NOT_FOUND) => Ok(Vec::new()),
+            Ok(answer) => {
+                let read = Message::read_all(&answer.body);
+                let read = read.map_err(|why| malformed::<call::QueryMessage>(broker, &why))?;
+                Ok((read, answer.header.index_last_update_timestamp))
+            }
+            Err(why) if why.is(ResponseCode::QUERY_NOT_FOUND) => Ok((Vec::new(), between.1)),
             Err(why) => Err(why),
         }
     }

@@ -4,19 +4,25 @@ import { get, keepToken, post } from './api.js';
 import { fill, h } from './dom.js';
 import { button, dialog, field, link, note } from './parts.js';
 import { language, setLanguage, t } from './words.js';
+import { acl } from './pages/acl.js';
 import { accounts } from './pages/accounts.js';
 import { audit } from './pages/audit.js';
 import { broker, brokers } from './pages/brokers.js';
 import { deadLetters, deadLettersOf } from './pages/dead_letters.js';
+import { delays } from './pages/delays.js';
+import { findings } from './pages/findings.js';
 import { group, groups } from './pages/groups.js';
 import { login } from './pages/login.js';
 import { message, messages } from './pages/messages.js';
 import { overview } from './pages/overview.js';
 import { producers } from './pages/producers.js';
 import { topic, topics } from './pages/topics.js';
+import { trace } from './pages/trace.js';
+import { transactions } from './pages/transactions.js';
 
 const PAGES = [
   { at: '/', title: 'Overview', show: overview, menu: true },
+  { at: '/findings', title: 'Findings', show: findings, menu: true },
   { at: '/brokers', title: 'Brokers', show: brokers, menu: true },
   { at: '/brokers/:name/:id', title: 'Broker', show: broker },
   { at: '/topics', title: 'Topics', show: topics, menu: true },
@@ -26,8 +32,12 @@ const PAGES = [
   { at: '/producers', title: 'Producers', show: producers, menu: true },
   { at: '/messages', title: 'Messages', show: messages, menu: true },
   { at: '/messages/:id', title: 'Message', show: message },
+  { at: '/trace', title: 'Trace', show: trace, menu: true },
+  { at: '/delays', title: 'Delayed messages', show: delays, menu: true },
+  { at: '/transactions', title: 'Transactions in doubt', show: transactions, menu: true },
   { at: '/dead-letters', title: 'Dead letters', show: deadLetters, menu: true },
   { at: '/dead-letters/:group', title: 'Dead letters', show: deadLettersOf },
+  { at: '/acl', title: 'Broker accounts', show: acl, menu: true },
   { at: '/accounts', title: 'Accounts', show: accounts, menu: true, admin: true },
   { at: '/audit', title: 'Audit log', show: audit, menu: true, admin: true },
 ];

@@ -2,7 +2,7 @@
 // says can become markup.
 
 const SVG = 'http://www.w3.org/2000/svg';
-const SVG_TAGS = new Set(['svg', 'path', 'g', 'line', 'text', 'rect', 'circle', 'title', 'polyline']);
+const SVG_TAGS = new Set(['svg', 'path', 'g', 'line', 'text', 'rect', 'circle', 'title']);
 
 function put(element, props, children) {
   for (const [name, value] of Object.entries(props ?? {})) {

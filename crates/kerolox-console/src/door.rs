@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::accounts::Accounts;
 use crate::audit::Audit;
 use crate::live::Live;
+use crate::replays::Replays;
 use crate::sessions::Sessions;
 use crate::throttle::Throttle;
 
@@ -23,6 +24,8 @@ pub(crate) struct Door {
     pub(crate) throttle: Mutex<Throttle>,
     pub(crate) audit: Audit,
     pub(crate) live: Live,
+    /// Dead letters that are being sent again.
+    pub(crate) replays: Arc<Replays>,
     /// One password is checked at a time: each takes 20 MB.
     pub(crate) hashing: Arc<Semaphore>,
     /// Name of the cookie; another console on the same host, at another port, has another.
@@ -40,6 +43,11 @@ pub(crate) fn accounts_file(folder: &Path) -> std::path::PathBuf {
 /// File of the audit log in the console's folder.
 pub(crate) fn audit_file(folder: &Path) -> std::path::PathBuf {
     folder.join("audit.log")
+}
+
+/// File of the replays in the console's folder.
+pub(crate) fn replays_file(folder: &Path) -> std::path::PathBuf {
+    folder.join("replays.json")
 }
 
 impl Door {

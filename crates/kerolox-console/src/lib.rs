@@ -14,6 +14,7 @@ mod guard;
 pub mod http;
 mod live;
 mod password;
+mod replays;
 mod sessions;
 mod span;
 mod start;

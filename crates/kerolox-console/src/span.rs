@@ -19,11 +19,11 @@ const PULLS_MAX: usize = 8;
 
 /// What is left of one queue: places from `begin` until before `end`.
 #[derive(Clone, Debug)]
-struct Part {
-    queue: MessageQueue,
-    address: String,
-    begin: i64,
-    end: i64,
+pub(crate) struct Part {
+    pub(crate) queue: MessageQueue,
+    pub(crate) address: String,
+    pub(crate) begin: i64,
+    pub(crate) end: i64,
 }
 
 /// What is left of a span.
@@ -148,7 +148,7 @@ fn step(size: usize, queues: usize) -> i64 {
 }
 
 /// The queues of a topic. Those that cannot be read through a pull count too: dead letters of RocketMQ lie in such.
-async fn places(client: &Client, topic: &TopicName) -> Result<Vec<Part>, Failure> {
+pub(crate) async fn places(client: &Client, topic: &TopicName) -> Result<Vec<Part>, Failure> {
     let route = client.route(topic.as_str()).await?;
     let mut parts = Vec::new();
     for queues in &route.queue_datas {
@@ -165,8 +165,8 @@ async fn places(client: &Client, topic: &TopicName) -> Result<Vec<Part>, Failure
     Ok(parts)
 }
 
-/// Messages from `from` until before the part's end.
-async fn read(client: &Client, topic: &TopicName, part: &Part, from: i64) -> Result<Vec<Message>, Failure> {
+/// Messages from `from` until before the part's end, or the first of them when there are many.
+pub(crate) async fn read(client: &Client, topic: &TopicName, part: &Part, from: i64) -> Result<Vec<Message>, Failure> {
     let group = GroupName::parse(TOOLS_GROUP)?;
     let (mut at, mut messages) = (from, Vec::new());
     for _ in 0..PULLS_MAX {

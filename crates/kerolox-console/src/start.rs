@@ -10,9 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::accounts::{ADMIN, Accounts};
 use crate::audit::Audit;
-use crate::door::{Door, accounts_file, audit_file};
+use crate::door::{Door, accounts_file, audit_file, replays_file};
 use crate::http::{self, Server};
 use crate::live::Live;
+use crate::replays::Replays;
 use crate::sessions::{AccountRole, Sessions};
 use crate::throttle::Throttle;
 use crate::{guard, password};
@@ -63,6 +64,8 @@ pub async fn start(config: ConsoleConfig, client: Client) -> Result<Handle, Star
     let audit = audit_file(&config.folder);
     let audit = Audit::open(audit.clone())
         .map_err(|why| StartError(format!("the audit log {} cannot be read: {why}", audit.display())))?;
+    let replays = Replays::open(replays_file(&config.folder))
+        .map_err(|why| StartError(format!("{} cannot be read: {why}", replays_file(&config.folder).display())))?;
     let first = if accounts.is_empty() {
         let password = password::generate().map_err(|why| told(&why))?;
         Some(FirstPassword { user: ADMIN.to_owned(), password })
@@ -72,6 +75,7 @@ pub async fn start(config: ConsoleConfig, client: Client) -> Result<Handle, Star
     let door = Arc::new(Door {
         live: Live::new(client.clone()),
         client,
+        replays: Arc::new(replays),
         accounts,
         sessions: Mutex::new(Sessions::default()),
         throttle: Mutex::new(Throttle::default()),

@@ -39,23 +39,32 @@ const LISTED_SIZE_MAX: usize = 4 * 1024 * 1024;
 
 impl Node {
     /// Records of messages that the broker will look at from `from_ms` until `to_ms`, the earliest first. That is when
-    /// they are due, or, for those that wait longer than a record is kept in one place, when they are stored anew.
-    pub(crate) fn timers_between(&self, from_ms: i64, to_ms: i64, most: usize) -> Result<Vec<Bytes>, Refusal> {
+    /// they are due, or, for those that wait longer than a record is kept in one place, when they are stored anew. With
+    /// the time from which to go on; the end asked for when there is no more.
+    pub(crate) fn timers_between(&self, from_ms: i64, to_ms: i64, most: usize) -> Result<(Vec<Bytes>, i64), Refusal> {
         let failed = |e: io::Error| Refusal::error(format!("the timers cannot be read: {e}"));
         let timers = &self.timer.timers;
         let (mut records, mut size) = (Vec::new(), 0);
-        for entry in timers.between(from_ms, to_ms, most.min(LISTED_MAX)).map_err(failed)? {
+        let most = most.min(LISTED_MAX);
+        let entries = timers.between(from_ms, to_ms, most).map_err(failed)?;
+        // Of one millisecond there may be more than fit; then the next one is where to go on.
+        let mut next_ms = match entries.last() {
+            Some(last) if entries.len() == most => last.wake_ms.max(from_ms.saturating_add(1)),
+            _ => to_ms,
+        };
+        for entry in entries {
             if entry.kind != TimerKind::Message || timers.is_cancelled(&entry).map_err(failed)? {
                 continue;
             }
             let Ok(record) = self.store.record_at(LogOffset::new(entry.log_offset)) else { continue };
             size += record.len();
             if size > LISTED_SIZE_MAX && !records.is_empty() {
+                next_ms = entry.wake_ms;
                 break;
             }
             records.push(record);
         }
-        Ok(records)
+        Ok((records, next_ms))
     }
 
     /// The messages to `topic` with this key or unique key that wait for their time.

@@ -1,4 +1,4 @@
-import { get, path, post, query } from '../api.js';
+import { get, path, post, put, query, remove } from '../api.js';
 import { fill, h } from '../dom.js';
 import { button, count, dialog, field, heading, link, note, pager, save, table, tag, time } from '../parts.js';
 import { t } from '../words.js';
@@ -22,7 +22,43 @@ export function deadLetters(context) {
   });
 }
 
-export function deadLettersOf({ root, params, admin, signal }) {
+const RUN_STATES = () => ({ running: t('running'), paused: t('paused'), done: t('done') });
+
+/** Asks which dead letters are to be sent again, and how fast. */
+function askRun(name, again) {
+  const to = field(t('Send to'), 'select', {}, [['group', t('this group only')], ['topic', t('the topic they came from, for every group')]]);
+  const rate = field(t('Messages per second'), 'number', { value: 10, min: 1, max: 10000, required: true });
+  const from = field(t('Stored from'), 'datetime-local', { step: 1 });
+  const until = field(t('Stored until'), 'datetime-local', { step: 1 });
+  const tags = field(t('Tag'), 'text');
+  const text = field(t('Found in body, keys or id'), 'text');
+  const at = (box) => (box.value ? new Date(box.value).getTime() : null);
+  dialog(t('Replay many'), [to.box, rate.box, from.box, until.box, tags.box, text.box, h('p', { class: 'quiet' }, t('Empty fields fit all. It goes on when this page is closed, and can be paused.'))], t('Replay'), async () => {
+    await post(path`/api/dead-letters/${name}/run`, { to: to.value, perSecond: Number(rate.value), wanted: { fromMs: at(from), toMs: at(until), tag: tags.value.trim(), text: text.value.trim() } });
+    again();
+  });
+}
+
+/** How a run goes, and what can be done with it. */
+function drawRun(name, run, admin, again) {
+  if (!run) return null;
+  const looked = run.sent + run.passedOver + run.failed;
+  const bar = h('span', { class: 'bar whole', 'aria-hidden': 'true' }, h('span'));
+  bar.firstChild.style.width = `${(looked / Math.max(1, looked + run.left)) * 100}%`;
+  const change = (wish) => async () => { try { await put(path`/api/dead-letters/${name}/run`, wish); } catch (error) { note(error.message, true); } again(); };
+  const forget = async () => { try { await remove(path`/api/dead-letters/${name}/run`); } catch (error) { note(error.message, true); } again(); };
+  return h('section', { class: 'card', 'aria-label': t('Replay') },
+    h('h2', {}, `${t('Replay')}: ${RUN_STATES()[run.state]}`), bar,
+    h('p', { role: 'status' }, t('{sent} sent, {passed} passed over, {failed} failed, {left} left, {rate}/s', { sent: count(run.sent), passed: count(run.passedOver), failed: count(run.failed), left: count(run.left), rate: count(run.perSecond) })),
+    run.trouble ? h('p', { class: 'trouble' }, run.trouble) : null,
+    run.errors.length ? h('details', {}, h('summary', {}, t('Failures')), h('ul', { class: 'plain' }, run.errors.map((error) => h('li', {}, error)))) : null,
+    admin ? h('div', { class: 'actions' },
+      run.state === 'running' ? button(t('Pause'), change({ run: false }), { 'data-key': 'pause' }) : null,
+      run.state === 'paused' ? button(t('Go on'), change({ run: true }), { 'data-key': 'go-on', class: 'primary' }) : null,
+      run.state === 'running' ? null : button(t('Forget'), forget, { 'data-key': 'forget' })) : null);
+}
+
+export function deadLettersOf({ root, params, admin, signal, onLeave }) {
   const name = params.group;
   const chosen = new Set();
   const list = h('div');
@@ -69,7 +105,18 @@ export function deadLettersOf({ root, params, admin, signal }) {
       if (failed.length) throw new Error(`${t('{n} failed:', { n: failed.length })} ${failed[0].error}`);
     });
   }
+  const place = h('div');
+  let timer = 0;
+  async function follow() {
+    clearTimeout(timer);
+    const told = await get(path`/api/dead-letters/${name}/run`, signal).catch(() => null);
+    if (signal.aborted) return;
+    if (told) fill(place, drawRun(name, told.run, admin, follow));
+    timer = setTimeout(follow, told?.run?.state === 'running' ? 1000 : 10000);
+  }
+  onLeave(() => clearTimeout(timer));
+  follow();
   fill(root, heading(`${t('Dead letters')} · ${name}`, link(`/groups/${encodeURIComponent(name)}`, t('Group'), { class: 'button' }),
-    button(t('Export'), () => save(path`/api/dead-letters/${name}/export`)), admin ? replay : null), h('div', { class: 'filters', role: 'search' }, word.box), list);
+    button(t('Export'), () => save(path`/api/dead-letters/${name}/export`)), admin ? [button(t('Replay many'), () => askRun(name, follow)), replay] : null), place, h('div', { class: 'filters', role: 'search' }, word.box), list);
   load(null);
 }

@@ -106,7 +106,7 @@ export function message({ keep, params, query: given, admin }) {
       { label: t('State'), cell: (row) => tag(row.state, row.state === 'CONSUMED' ? 'good' : '') }, { label: '', wrap: true, cell: (row) => row.why ?? '' },
       { label: '', cell: (row) => (admin ? button(t('Resend'), () => resend(m, row.group), { 'aria-label': t('Resend to {group}', { group: row.group }) }) : '') },
     ], data.items, t('No group consumes this topic.'))), (error) => fill(tracks, h('p', { class: 'trouble' }, error.message)));
-    fill(place, heading(t('Message'), button(t('Save the body'), () => save(`/api/messages/body${query({ id: m.offsetId, topic: m.topic })}`))),
+    fill(place, heading(t('Message'), link(`/trace${query({ id: m.id })}`, t('Trace'), { class: 'button' }), button(t('Save the body'), () => save(`/api/messages/body${query({ id: m.offsetId, topic: m.topic })}`))),
       facts([[t('Id'), m.id], [t('Place id'), m.offsetId], [t('Topic'), link(`/topics/${encodeURIComponent(m.topic)}`, m.topic)], [t('Broker'), m.broker], [t('Queue'), m.queue], [t('Place'), count(m.queueOffset)],
         [t('Stored'), time(m.storeMs)], [t('Made'), time(m.bornMs)], [t('From'), m.bornHost], [t('Size'), bytes(m.size)], [t('Tries'), count(m.reconsumeTimes)], [t('Tag'), m.tags], [t('Keys'), m.keys]]),
       h('h2', {}, t('Body')), bodyOf(m),

@@ -3,10 +3,9 @@ import { bars, chart } from '../chart.js';
 import { fill, h } from '../dom.js';
 import { count, heading, link, rate, tag } from '../parts.js';
 import { t } from '../words.js';
+import { listOf } from './findings.js';
 
 const LOOKS_MAX = 720;
-
-const severity = (word) => ({ error: t('error'), warning: t('warning'), note: t('note') })[word] ?? word;
 
 export function overview({ root, onLeave, signal }) {
   const trouble = h('p', { class: 'trouble', role: 'alert' });
@@ -23,8 +22,7 @@ export function overview({ root, onLeave, signal }) {
     if (Date.now() - asked < 60000) return;
     asked = Date.now();
     const told = await get('/api/findings', signal).catch(() => ({ items: [] }));
-    fill(found, told.items.length ? h('section', { class: 'card findings' }, h('h2', {}, t('Findings')), h('ul', { class: 'plain' }, told.items.map((one) => h('li', {},
-      tag(severity(one.severity), one.severity === 'error' ? 'bad' : one.severity === 'warning' ? 'warn' : ''), ' ', h('strong', {}, one.subject), ` ${one.what}`, h('div', { class: 'quiet' }, `${t('Remedy')}: ${one.remedy}`))))) : null);
+    fill(found, told.items.length ? h('section', { class: 'card findings' }, h('h2', {}, link('/findings', t('Findings'))), listOf(told.items)) : null);
   };
 
   const open = () => {

@@ -46,9 +46,9 @@ export function topics(context) {
   });
 }
 
-async function edit(context, known) {
+export async function edit(context, known, wanted = '') {
   const all = (await get('/api/brokers').catch((error) => { note(error.message, true); return { items: [] }; })).items.filter((b) => b.id === 0);
-  const name = field(t('Name'), 'text', { required: true, pattern: '[%\\|a-zA-Z0-9_\\-]+', maxlength: 127, hint: t('Letters, digits, - _ % |') });
+  const name = field(t('Name'), 'text', { value: wanted, required: true, pattern: '[%\\|a-zA-Z0-9_\\-]+', maxlength: 127, hint: t('Letters, digits, - _ % |') });
   const read = field(t('Queues to read'), 'number', { value: known?.read ?? 8, min: 1, max: 1024, required: true });
   const write = field(t('Queues to write'), 'number', { value: known?.write ?? 8, min: 1, max: 1024, required: true });
   const may = field(t('May'), 'select', { value: String(known?.perm ?? 6) }, [['6', t('read and write')], ['4', t('read')], ['2', t('write')]]);

@@ -9,7 +9,7 @@ use futures_util::stream;
 use kerolox_client::{Client, Message, Outgoing};
 use kerolox_wire::names::{DLQ_PREFIX, GroupName, TopicName};
 use kerolox_wire::properties;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::cluster::{in_parallel, page_of};
@@ -64,13 +64,23 @@ pub(crate) async fn groups(State(door): State<Shared>, Query(asked): Query<Asked
     })))
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Target {
     /// The group alone, as if the message came from its retry topic.
     Group,
     /// The topic it came from, and so every group.
     Topic,
+}
+
+impl Target {
+    /// As sentences call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Group => "the group",
+            Self::Topic => "the topic",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -91,7 +101,7 @@ pub(crate) async fn replay(
     }
     let (mut outcomes, mut sent) = (Vec::new(), 0_usize);
     for id in &asked.ids {
-        outcomes.push(match again(&door.client, &group, id, &asked.to).await {
+        outcomes.push(match again(&door.client, &group, id, asked.to).await {
             Ok(new) => {
                 sent += 1;
                 json!({ "id": id, "sent": new })
@@ -99,20 +109,26 @@ pub(crate) async fn replay(
             Err(why) => json!({ "id": id, "error": why.sentence() }),
         });
     }
-    let to = match asked.to {
-        Target::Group => "the group",
-        Target::Topic => "the topic",
-    };
-    Ok(Done::noted(format!("{sent} of {} to {to}", asked.ids.len()))
+    Ok(Done::noted(format!("{sent} of {} to {}", asked.ids.len(), asked.to.name()))
         .telling(json!({ "sent": sent, "items": outcomes })))
 }
 
-async fn again(client: &Client, group: &GroupName, id: &str, to: &Target) -> Result<String, Failure> {
+async fn again(client: &Client, group: &GroupName, id: &str, to: Target) -> Result<String, Failure> {
     let found = at_place(client, id).await?;
     let message = found.ok_or_else(|| Failure::absent("the id names no place of this cluster"))?;
     if message.topic.strip_prefix(DLQ_PREFIX) != Some(group.as_str()) {
         return Err(Failure::conflict(format!("it lies in [{}] and is no dead letter of [{group}]", message.topic)));
     }
+    send_again(client, group, &message, to).await
+}
+
+/// Sends a dead letter of a group again.
+pub(crate) async fn send_again(
+    client: &Client,
+    group: &GroupName,
+    message: &Message,
+    to: Target,
+) -> Result<String, Failure> {
     let origin = message.properties.get(properties::RETRY_TOPIC).map(str::to_owned);
     let topic = match to {
         Target::Group => TopicName::retry_of(group)?,

@@ -1,14 +1,19 @@
 //! What pages ask, one file a subject.
 
+mod acl;
 mod audit;
 mod brokers;
 pub(crate) mod cluster;
-mod dead_letters;
+pub(crate) mod dead_letters;
+mod delays;
 mod groups;
 mod login;
 mod messages;
 mod overview;
+mod replays;
 mod topics;
+mod trace;
+mod transactions;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -58,6 +63,20 @@ pub(crate) fn inside() -> Router<Shared> {
         .route("/api/dead-letters", get(dead_letters::groups))
         .route("/api/dead-letters/{group}/replay", post(dead_letters::replay))
         .route("/api/dead-letters/{group}/export", get(dead_letters::export))
+        .route(
+            "/api/dead-letters/{group}/run",
+            get(replays::one).post(replays::begin).put(replays::change).delete(replays::forget),
+        )
+        .route("/api/trace", get(trace::trace))
+        .route("/api/delays", get(delays::list))
+        .route("/api/delays/timers", get(delays::timers))
+        .route("/api/delays/levels/{broker}/{level}", get(delays::level))
+        .route("/api/delays/cancel", post(delays::cancel))
+        .route("/api/transactions", get(transactions::list))
+        .route("/api/missing-topics", get(topics::missing))
+        .route("/api/acl", get(acl::list))
+        .route("/api/acl/accounts/{key}", put(acl::put).delete(acl::remove))
+        .route("/api/acl/white", put(acl::white))
 }
 
 /// Calls that carry a message.

@@ -111,6 +111,11 @@ pub(crate) async fn one(State(door): State<Shared>, Path(topic): Path<String>) -
     })))
 }
 
+/// Topics that clients want and that are not there.
+pub(crate) async fn missing(State(door): State<Shared>) -> Json<Value> {
+    Json(json!({ "items": door.client.missing_topics().await }))
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PutTopic {

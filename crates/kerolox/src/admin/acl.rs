@@ -79,11 +79,11 @@ pub(super) const GET_ACCESS_CONFIG: Command = Command {
 };
 
 /// The account in `conf/tools.yml` of RocketMQ's installation folder, where there is one.
-pub(super) fn account(home: Option<PathBuf>) -> Result<Option<Credentials>, Failure> {
+pub(super) fn account(home: Option<PathBuf>) -> Result<Option<Credentials>, String> {
     let Some(file) = home.map(|home| home.join("conf/tools.yml")).filter(|file| file.exists()) else { return Ok(None) };
     let text = std::fs::read_to_string(&file).map_err(|error| error.to_string());
     text.and_then(|text| kerolox_broker::tool_account(&text))
-        .map_err(|why| Failure::failed(format!("{} cannot be used: {why}", file.display())))
+        .map_err(|why| format!("{} cannot be used: {why}", file.display()))
 }
 
 async fn update_acl_config(s: &Session, given: &Given) -> Result<(), Failure> {

@@ -94,7 +94,7 @@ fn run_command(command: &Command, args: &[String], out: Out) -> Result<(), Failu
         let why = "no name server: give -n host:port, or set NAMESRV_ADDR";
         return Err(Failure::Usage(why.to_owned()));
     }
-    let account = acl::account(std::env::var_os("ROCKETMQ_HOME").map(std::path::PathBuf::from))?;
+    let account = account().map_err(Failure::failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -108,6 +108,14 @@ fn run_command(command: &Command, args: &[String], out: Out) -> Result<(), Failu
         let session = Session { client, out: out.with_format(given.format()), clock };
         (command.run)(&session, &given).await
     })
+}
+
+/// The account that administration signs with: that of `conf/tools.yml` in `ROCKETMQ_HOME`, where there is one.
+///
+/// # Errors
+/// A sentence when the file cannot be used.
+pub(crate) fn account() -> Result<Option<kerolox_client::Credentials>, String> {
+    acl::account(std::env::var_os("ROCKETMQ_HOME").map(std::path::PathBuf::from))
 }
 
 /// The name that an option holds, checked.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use kerolox_client::{Client, split_addresses};
+use kerolox_client::{Client, Credentials, split_addresses};
 use kerolox_console::{ConsoleConfig, Handle};
 use kerolox_net::{Outbound, OutboundConfig};
 
@@ -26,7 +26,7 @@ pub(crate) fn run(given: &Given) -> ExitCode {
         warn(&ready.warnings);
         let typed = &ready.typed;
         let name_servers = split_addresses(&typed.watched.namesrv_addr);
-        let handle = start(&typed.console, client(name_servers, &typed.client, &typed.tls)?).await?;
+        let handle = start(&typed.console, client(name_servers, &typed.console, &typed.client, &typed.tls)?).await?;
         say(invitation(&handle));
         ending.asked().await;
         ending.during(handle.shutdown()).await;
@@ -40,7 +40,7 @@ pub(crate) async fn beside(typed: &BrokerSettings, name_server: SocketAddr) -> R
     if !typed.console.enable {
         return Ok(None);
     }
-    let client = client(vec![name_server.to_string()], &typed.client, &typed.tls)?;
+    let client = client(vec![name_server.to_string()], &typed.console, &typed.client, &typed.tls)?;
     match start(&typed.console, client).await {
         Ok(handle) => Ok(Some(handle)),
         Err(refused) if typed.console_port_is_set => Err(refused),
@@ -53,7 +53,12 @@ pub(crate) async fn beside(typed: &BrokerSettings, name_server: SocketAddr) -> R
     }
 }
 
-fn client(name_servers: Vec<String>, keys: &ClientKeys, tls_keys: &TlsKeys) -> Result<Client, Refused> {
+fn client(
+    name_servers: Vec<String>,
+    own: &ConsoleKeys,
+    keys: &ClientKeys,
+    tls_keys: &TlsKeys,
+) -> Result<Client, Refused> {
     let (client_tls, warning) = tls::of_calls(keys.use_tls, tls_keys).map_err(Refused::start)?;
     warn(warning.as_slice());
     let mut outbound = OutboundConfig::default();
@@ -62,7 +67,20 @@ fn client(name_servers: Vec<String>, keys: &ClientKeys, tls_keys: &TlsKeys) -> R
     outbound.tls = client_tls;
     let local = LocalTime::of_system();
     let utc_offset = Arc::new(move |wall_ms| local.offset_seconds(wall_ms));
-    Ok(Client::new(name_servers, Outbound::new(outbound), Arc::new(SystemClock::new()), utc_offset))
+    let client = Client::new(name_servers, Outbound::new(outbound), Arc::new(SystemClock::new()), utc_offset);
+    Ok(account(own)?.into_iter().fold(client, Client::with_credentials))
+}
+
+/// What the console signs with: its own account, or that of the administration tool.
+fn account(own: &ConsoleKeys) -> Result<Option<Credentials>, Refused> {
+    match (own.access_key.is_empty(), own.secret_key.is_empty()) {
+        (false, false) => {
+            let (access_key, secret_key) = (own.access_key.clone(), own.secret_key.clone());
+            Ok(Some(Credentials { access_key, secret_key }))
+        }
+        (true, true) => crate::admin::account().map_err(Refused::start),
+        _ => Err(Refused::start("consoleAccessKey and consoleSecretKey belong together; set both or none")),
+    }
 }
 
 async fn start(keys: &ConsoleKeys, client: Client) -> Result<Handle, Refused> {

@@ -14,6 +14,10 @@ keys! {
     bind_address: String = key("consoleBindAddress", IP, "127.0.0.1").later();
     /// Password of the console's account `admin`, as text or as an argon2 hash; empty: one is made at the first start.
     password: String = key("consolePassword", Rule::Text, "").later();
+    /// Account that the console signs with where brokers check accounts; empty: `mqadmin`'s, in `tools.yml`.
+    access_key: String = key("consoleAccessKey", Rule::Text, "").later();
+    /// Secret of that account.
+    secret_key: String = key("consoleSecretKey", Rule::Text, "").later();
     /// Folder of the console's accounts and its audit log.
     folder: String = key("consoleDataDir", PATH, "").later()
         .of("$HOME/console, DIR/console in a standalone node", |host| host.below_home("console"));
