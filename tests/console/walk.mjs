@@ -1,60 +1,8 @@
 // Walks through the console in a real browser: every page, the main actions, light and dark, English and Chinese, a phone,
-// and axe-core over each page. Usage: walk.mjs URL PASSWORD SCREENSHOTS TOPIC GROUP
-import { readFileSync, mkdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { chromium } from 'playwright-core';
+// and axe-core over each page. Usage: walk.mjs URL PASSWORD SCREENSHOTS TOPIC GROUP TRACED SERVER
+import { audit, check, end, login, others, see, seen, shot, url, visitor } from './visit.mjs';
 
-const [url, password, shots, topic, group] = process.argv.slice(2);
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-mkdirSync(shots, { recursive: true });
-const failures = [];
-let checks = 0;
-const check = (what, good, more = '') => { checks += 1; if (!good) { failures.push(`${what} ${more}`); console.log(`FAILED ${what} ${more}`); } };
-
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
-
-async function visitor(options = {}) {
-  const context = await browser.newContext({ locale: 'en-GB', viewport: { width: 1280, height: 900 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(15000);
-  page.on('pageerror', (error) => check(`no error in ${page.url()}`, false, error.message));
-  page.on('console', (told) => { if (told.type() === 'error' && !/status of (401|404|409)/.test(told.text())) check(`no complaint in ${page.url()}`, false, told.text()); });
-  page.on('dialog', (dialog) => { check('nothing of a message is executed', false, dialog.message()); dialog.dismiss(); });
-  await page.goto(url);
-  return page;
-}
-
-async function login(page, word = password) {
-  await page.locator('input[type=password]').fill(word);
-  await page.locator('button[type=submit]').click();
-}
-
-async function audit(page, name) {
-  // Through the debugger, since the page's policy allows no script of others.
-  const session = await page.context().newCDPSession(page);
-  await session.send('Runtime.evaluate', { expression: axe });
-  const { result } = await session.send('Runtime.evaluate', { expression: 'axe.run().then((r) => JSON.stringify(r.violations.map((v) => [v.impact, v.id, v.nodes.map((n) => n.html.slice(0, 160)).slice(0, 3)])))', awaitPromise: true, returnByValue: true });
-  for (const [impact, id, nodes] of JSON.parse(result.value)) {
-    if (impact === 'serious' || impact === 'critical') check(`axe on ${name}`, false, `${id}: ${nodes.join(' | ')}`);
-    else console.log(`axe on ${name}: ${impact} ${id}`);
-  }
-  checks += 1;
-}
-
-async function shot(page, name) {
-  await page.screenshot({ path: `${shots}/${name}.png`, fullPage: true });
-}
-
-/** Goes to a page, waits for what it shows, looks at it in every way. */
-async function see(page, path, wanted, name) {
-  await page.goto(url + path);
-  await page.getByText(wanted).first().waitFor();
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth + 1);
-  check(`${name} fits its width`, !wide);
-  await audit(page, name);
-  await shot(page, name);
-}
-
+const [topic, group, traced, server] = others;
 const page = await visitor();
 await login(page, 'wrong password');
 await page.getByText('name or password is wrong').waitFor();
@@ -63,13 +11,15 @@ await shot(page, 'login');
 await login(page);
 await page.getByRole('heading', { name: 'Overview' }).waitFor();
 await page.getByText('Messages per second').waitFor();
-checks += 3;
+seen(3);
 
 const encoded = encodeURIComponent;
 const walk = [
   ['/', 'Messages per second', 'overview'], ['/brokers', 'broker', 'brokers'], ['/topics', topic, 'topics'], [`/topics/${encoded(topic)}`, 'Queues', 'topic'],
   ['/groups', group, 'groups'], [`/groups/${encoded(group)}`, 'Progress', 'group'], ['/producers', 'Producer group', 'producers'],
   [`/messages?topic=${encoded(topic)}&from=1`, 'shown, at most', 'messages'], ['/dead-letters', 'Dead letters', 'dead-letters'],
+  [`/trace?id=${traced}`, 'Over time', 'trace'], ['/delays', 'Delay levels', 'delays'], ['/transactions', 'walk_tx', 'transactions'],
+  ['/dead-letters/walk_failing', 'dead-11', 'dead-letters-of'], ['/findings', 'Topics that clients want', 'findings'], ['/acl', 'Accounts of the brokers', 'acl-off'],
   ['/accounts', 'Create account', 'accounts'], ['/audit', 'POST /api/login', 'audit'],
 ];
 for (const [path, wanted, name] of walk) await see(page, path, wanted, name);
@@ -121,6 +71,71 @@ await page.getByRole('button', { name: 'Delete' }).click();
 await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
 await page.getByText('Deleted.').waitFor();
 
+// A trace: the producer, the broker, both groups, and the try that failed.
+await page.goto(`${url}/trace?id=${traced}`);
+for (const wanted of ['walk_producer', 'walk_quick', 'walk_second', 'failed']) await page.getByRole('cell', { name: wanted }).first().waitFor();
+check('the trace is drawn', (await page.locator('svg.timeline rect').count()) >= 4, `${await page.locator('svg.timeline rect').count()} bars`);
+await page.goto(`${url}/trace?id=walk-key`);
+await page.getByRole('cell', { name: 'walk_quick' }).first().waitFor();
+
+// A transaction in doubt is told, a settled one is not.
+await page.goto(`${url}/transactions`);
+await page.getByRole('cell', { name: 'doubt' }).first().waitFor();
+check('a settled transaction is in no doubt', (await page.getByRole('cell', { name: 'settled' }).count()) === 0);
+
+// Delayed messages: those of a level, and those with a time of their own, one of which is taken back.
+await page.goto(`${url}/delays`);
+await page.getByRole('button', { name: 'Show level 18 of broker-a' }).click();
+await page.getByRole('cell', { name: 'level', exact: true }).waitFor();
+await shot(page, 'delays-level');
+if (server === 'kerolox') {
+  await page.getByRole('cell', { name: 'timer-0' }).waitFor();
+  const due = page.getByRole('row').filter({ hasText: 'timer-1' });
+  await due.getByRole('button').click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel the message' }).click();
+  await page.getByText('Cancelled.').waitFor();
+  // The cancellation is stored first and looked at then.
+  for (let tries = 0; tries < 20; tries += 1) { await page.waitForTimeout(250); await page.getByRole('button', { name: 'Search' }).click(); await page.getByRole('cell', { name: 'timer-2' }).waitFor(); if (!(await page.getByRole('cell', { name: 'timer-1' }).count())) break; }
+  check('a cancelled message is gone', (await page.getByRole('cell', { name: 'timer-1' }).count()) === 0);
+}
+
+// Dead letters are replayed at a rate, pause, go on, and are counted.
+await page.goto(`${url}/dead-letters/walk_failing`);
+await page.getByRole('button', { name: 'Replay many' }).click();
+await page.getByLabel('Messages per second').fill('2');
+await page.getByLabel('Found in body, keys or id').fill('order');
+await audit(page, 'replay dialog');
+await shot(page, 'replay-dialog');
+await page.getByRole('dialog').getByRole('button', { name: 'Replay', exact: true }).click();
+await page.getByText('Replay: running').waitFor();
+await page.getByRole('button', { name: 'Pause' }).click();
+await page.getByText('Replay: paused').waitFor();
+await audit(page, 'replay');
+await shot(page, 'replay');
+await page.getByRole('button', { name: 'Go on' }).click();
+await page.getByText('Replay: done').waitFor();
+const run = await page.getByText('passed over').textContent();
+check('all dead letters were replayed', /^12 sent, 0 passed over, 0 failed, 0 left/.test(run), run);
+await page.getByRole('button', { name: 'Forget' }).click();
+await page.getByText('Replay: done').waitFor({ state: 'detached' });
+
+// A topic that somebody wants in vain is created with one click.
+if (server === 'kerolox') {
+  await page.goto(`${url}/findings`);
+  await page.getByRole('button', { name: 'Create walk-wanted', exact: true }).first().click();
+  check('the name is filled in', (await page.getByLabel('Name').inputValue()) === 'walk-wanted');
+  await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('heading', { name: 'walk-wanted' }).waitFor();
+  for (let tries = 0; tries < 20; tries += 1) { await page.goto(`${url}/findings`); await page.getByText('Topics that clients want').first().waitFor(); if (!(await page.getByRole('button', { name: 'Create walk-wanted', exact: true }).count())) break; await page.waitForTimeout(250); }
+  check('nobody wants it any more', (await page.getByRole('button', { name: 'Create walk-wanted', exact: true }).count()) === 0);
+}
+
+// A group skips its backlog.
+await page.goto(`${url}/groups/${encoded(group)}`);
+await page.getByRole('button', { name: 'Skip the backlog' }).click();
+await page.getByRole('dialog').getByRole('button', { name: 'Skip', exact: true }).click();
+await page.getByText('queues are set.').waitFor();
+
 // A group is made and goes.
 const crowd = `walk-group-${Date.now()}`;
 await page.goto(`${url}/groups`);
@@ -143,12 +158,12 @@ await page.getByRole('button', { name: 'Dark colours' }).click();
 await see(page, '/', 'Messages per second', 'overview-dark');
 await page.getByRole('button', { name: '中文' }).click();
 await page.getByText('每秒消息数').waitFor();
-for (const [path, wanted, name] of [['/', '每秒消息数', 'overview-zh'], [`/groups/${encoded(group)}`, '消费进度', 'group-zh']]) await see(page, path, wanted, name);
+for (const [path, wanted, name] of [['/', '每秒消息数', 'overview-zh'], [`/groups/${encoded(group)}`, '消费进度', 'group-zh'], [`/trace?id=${traced}`, '时间线', 'trace-zh'], ['/delays', '延时级别', 'delays-zh'], ['/findings', '客户端需要的主题', 'findings-zh'], ['/transactions', '悬而未决', 'transactions-zh']]) await see(page, path, wanted, name);
 
 const phone = await visitor({ viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true });
 await login(phone);
 await phone.getByText('Messages per second').waitFor();
-for (const [path, wanted, name] of [['/', 'Messages per second', 'phone-overview'], ['/topics', topic, 'phone-topics'], [`/groups/${encoded(group)}`, 'Progress', 'phone-group']]) await see(phone, path, wanted, name);
+for (const [path, wanted, name] of [['/', 'Messages per second', 'phone-overview'], ['/topics', topic, 'phone-topics'], [`/groups/${encoded(group)}`, 'Progress', 'phone-group'], [`/trace?id=${traced}`, 'Over time', 'phone-trace'], ['/delays', 'Delay levels', 'phone-delays'], ['/findings', 'Topics that clients want', 'phone-findings']]) await see(phone, path, wanted, name);
 await phone.getByRole('button', { name: 'Menu' }).click();
 await phone.getByRole('link', { name: 'Brokers' }).first().waitFor();
 
@@ -159,6 +174,4 @@ await page.getByRole('button', { name: 'Account admin' }).click();
 await page.getByRole('button', { name: 'Log out' }).click();
 await page.getByRole('button', { name: 'Log in' }).waitFor();
 
-await browser.close();
-console.log(`console: ${checks} checks, ${failures.length} failed`);
-process.exit(failures.length ? 1 : 0);
+await end();

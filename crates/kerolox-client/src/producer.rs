@@ -12,6 +12,8 @@ use crate::client::{header_of, refused};
 use crate::route::{master_of, writable_queues};
 use crate::{Client, ClientError};
 
+/// How often a message sent to a retry topic may be handed back, as subscription groups have it by default.
+const RETRIES_MAX: i32 = 16;
 /// Tries before a failure is final, when any queue will do.
 const SEND_ATTEMPTS: usize = 3;
 /// How long one try may take.
@@ -160,7 +162,8 @@ impl Client {
             properties: Some(properties.encode()),
             reconsume_times: 0,
             unit_mode: false,
-            max_reconsume_times: None,
+            // RocketMQ 4.7.1 fails without it where the topic is one of messages to be tried again.
+            max_reconsume_times: message.topic.is_retry().then_some(RETRIES_MAX),
             batch: false,
         };
         let body = bytes::Bytes::copy_from_slice(message.body);

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kerolox_client::{Client, Message};
@@ -125,6 +126,8 @@ impl Run {
 pub(crate) struct Replays {
     file: PathBuf,
     runs: Mutex<BTreeMap<String, Run>>,
+    /// Held by whoever sends for a group, so that a run that goes on begins where the paused one has really stopped.
+    senders: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Replays {
@@ -139,7 +142,7 @@ impl Replays {
             run.state = State::Paused;
             run.trouble = Some("the console has ended meanwhile".to_owned());
         }
-        Ok(Self { file, runs: Mutex::new(runs) })
+        Ok(Self { file, runs: Mutex::new(runs), senders: Mutex::default() })
     }
 
     /// The run of a group.
@@ -236,6 +239,8 @@ impl Replays {
     /// Sends until all is looked at, or the run is paused, or something fails that concerns more than one message.
     pub(crate) async fn run(&self, client: &Client, group: &GroupName) {
         let Some(turn) = self.get(group.as_str()).map(|run| run.turn) else { return };
+        let sender = Arc::clone(self.senders.lock().entry(group.to_string()).or_default());
+        let _alone = sender.lock().await;
         let outcome = self.work(client, group, turn).await;
         let ended = self.change(group.as_str(), |run| match &outcome {
             _ if run.turn != turn => {}
@@ -275,6 +280,9 @@ impl Replays {
                 }
                 let sent = if run.wanted.fits(message) {
                     pace.wait(client, run.per_second).await;
+                    if self.running(group, turn).is_none() {
+                        return Ok(());
+                    }
                     Some(send_again(client, group, message, run.to).await)
                 } else {
                     None

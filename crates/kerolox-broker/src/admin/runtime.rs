@@ -9,7 +9,7 @@ use kerolox_store::disk::DiskUsage;
 use kerolox_wire::body::{KvTable, Style, to_json};
 use kerolox_wire::command::admin::{BrokerStatsData, VersionResult};
 use kerolox_wire::frame::{Frame, VERSION_4_7_1};
-use kerolox_wire::names::{QueueId, TopicName, topics};
+use kerolox_wire::names::{QueueId, QueueOffset, TopicName, topics};
 use kerolox_wire::record::{BodyCheck, Record};
 use kerolox_wire::reply::Reply;
 
@@ -68,10 +68,13 @@ impl Node {
             put(&format!("missingTopic_{topic}"), told);
         }
         let schedule = TopicName::known(topics::SCHEDULE);
-        for (level, next) in self.delay_offsets.lock().table() {
-            let queue = QueueId::from_wire(level - 1).unwrap_or_default();
-            let (_, max) = self.range_or_empty(&schedule, queue);
-            put(&format!("scheduleMessageOffset_{level}"), format!("{next},{max}"));
+        let delivered = self.delay_offsets.lock().table();
+        for (at, level) in (0..self.store.config().delay_levels.max_level()).zip(1..) {
+            let (_, max) = self.range_or_empty(&schedule, QueueId::new(at));
+            // A level whose messages all still wait has delivered none yet.
+            if let Some(next) = delivered.get(&level).copied().or((max > QueueOffset::ZERO).then_some(0)) {
+                put(&format!("scheduleMessageOffset_{level}"), format!("{next},{max}"));
+            }
         }
         table.extend(self.transaction_figures().into_iter().map(|(key, value)| (key.to_owned(), value)));
         table

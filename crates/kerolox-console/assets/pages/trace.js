@@ -25,14 +25,14 @@ function timeline(steps, stored) {
       s('text', { x: LEFT - 8, y: y + 14, 'text-anchor': 'end' }, name),
       s('line', { class: 'grid', x1: LEFT, x2: WIDTH - 60, y1: y + ROW - 3, y2: y + ROW - 3 }),
       s('rect', { class: `span ${row.kind} ${row.ok === false ? 'bad' : ''}`, x: x(row.from), y: y + 3, width: Math.max(4, x(row.to) - x(row.from)), height: ROW - 12, rx: 3 }, s('title', {}, `${time(row.from)} · ${took}`)),
-      s('text', { x: Math.min(x(row.to) + 8, WIDTH - 60), y: y + 14 }, `+${row.from - begin} ms · ${took}`),
+      s('text', x(row.to) > WIDTH - 150 ? { x: x(row.from) - 8, y: y + 14, 'text-anchor': 'end' } : { x: Math.max(x(row.to), x(row.from) + 4) + 8, y: y + 14 }, `+${row.from - begin} ms · ${took}`),
     ];
   });
   const height = rows.length * ROW + 12;
   const said = rows.map((row) => `${row.name} +${row.from - begin} ms`).join(', ');
   return h('figure', { class: 'card chart wide' }, h('figcaption', {}, h('strong', {}, t('Over time')), h('span', {}, `${time(begin)} – ${time(end)}, ${end - begin} ms`)),
     h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': t('Over time') },
-      s('svg', { viewBox: `0 0 ${WIDTH + 80} ${height}`, role: 'img', 'aria-label': said, class: 'timeline' }, bars)));
+      s('svg', { viewBox: `0 0 ${WIDTH} ${height}`, role: 'img', 'aria-label': said, class: 'timeline' }, bars)));
 }
 
 export function trace(context) {
