@@ -36,13 +36,25 @@ export NAMESRV_ADDR=127.0.0.1:$NS
 # The real 4.7.1 has faults that some cases allow for with this mark.
 [ "$SERVER" = reference ] && export OLD_SERVER=1
 
-# ali-ons spreads the messages of a sharding key that falls on queue 0 over all queues (it takes the number 0 for "none"),
-# so this case depends on luck: a key that seems out of order is tried again, three times at most.
-sharding_alone() {
-  local _
+# Some cases depend on luck; when one of them is all that failed, it is tried again alone, three times at most:
+# - ali-ons spreads the messages of a sharding key that falls on queue 0 over all queues (it takes the number 0 for "none"),
+#   so a key can seem out of order.
+# - A lite pull consumer that was paused still gets what its last pull brings. That waits at the broker; should five sends
+#   take less time than the answer to the first, it brings all five, and the case misses the pause. On a loaded machine that
+#   was so for 3 pulls of 400, and for 10 of RocketMQ 4.7.1.
+was_bad_luck() { # KIT LOG [VERSION]
+  local again _
+  case $1 in
+    node)
+      grep -q '^sharding_key_keeps_order FAIL' "$2" || return 1
+      again=(env ONLY=sharding "CONF_CACHE=${CONF_CACHE:-$HOME/.cache/kerolox-conformance}" "$cache/kits/run.sh" node remoting) ;;
+    java:*)
+      grep -q '^FAIL PullConsumerTest#litePauseAndResume' "$2" || return 1
+      again=("$cache/kits/java/run.sh" PullConsumerTest#litePauseAndResume ${3:+"$3"}) ;;
+    *) return 1 ;;
+  esac
   for _ in 1 2 3; do
-    ONLY=sharding CONF_CACHE=${CONF_CACHE:-$HOME/.cache/kerolox-conformance} "$cache/kits/run.sh" node remoting 2>&1 |
-      grep '^sharding_key_keeps_order ok' >/dev/null && return 0 # not -q, which would break the pipe
+    "${again[@]}" >/dev/null 2>&1 && return 0
   done
   return 1
 }
@@ -80,8 +92,8 @@ one() { # KIT
   line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -1)
   [ -n "$line" ] || { tail -20 "$log"; line='0 passed, 1 failed, 0 skipped'; }
   read -r p f s <<<"$(tr -dc '0-9 ' <<<"$line")"
-  if [ "$kit" = node ] && [ "$f" = 1 ] && grep -q '^sharding_key_keeps_order FAIL' "$log" && sharding_alone; then
-    p=$((p + 1)) f=0 line="$line, of which sharding_key_keeps_order passed when run again"
+  if [ "$f" = 1 ] && was_bad_luck "$kit" "$log" "${version:-}"; then
+    p=$((p + 1)) f=0 line="$line; that one passed when run again"
   fi
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + ${s:-0}))
   report+=("$kit: $line ($((SECONDS - t0)) s)")
