@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Client, Node, Setup, code, message, message_with, ok, properties_text, refused, until};
+use kerolox_store::disk::Disk as _;
 use kerolox_store::disk::sim::Loss;
 use kerolox_wire::body::{HeartbeatData, KvTable, ProducerData, Style, from_json, to_json};
 use kerolox_wire::command::admin::ResumeCheckHalf;
@@ -335,6 +336,38 @@ async fn after_too_many_questions_it_is_kept_for_operators() {
     let heard = question(&client).await;
     ok(&ends(&client, &answer_to(&heard, COMMIT)).await);
     assert_eq!(common::bodies(&client.read("orders", 2, 0, 1).await), ["m"]);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_kill_after_a_round_does_not_double_what_is_open() {
+    let (setup, disk) = Setup::simulated();
+    assert!(setup.live.set_number("transaction_check_interval_ms", 20));
+    assert!(setup.live.set_number("transaction_timeout_ms", 0));
+    let node = setup.start().await;
+    let client = producer(&node).await;
+    client.send(&half(&node, "K1", &[]), "m").await;
+    question(&client).await;
+    assert!(setup.live.set_number("transaction_check_interval_ms", 3_600_000));
+    // Long before offsets are saved by the clock.
+    let saved = std::path::Path::new("/store/config/consumerOffset.json");
+    until(|| async {
+        let next = figures(&client).await["transactionHalfOffset"].split_once(',').unwrap().0.to_owned();
+        let text = String::from_utf8(disk.read_file(saved).unwrap_or_default()).unwrap();
+        (next != "0" && text.contains(&format!("\"{HALF}@CID_RMQ_SYS_TRANS\":{{0:{next}"))).then_some(())
+    })
+    .await;
+    node.kill();
+    disk.crash(Loss::Nothing);
+
+    assert!(setup.live.set_number("transaction_check_interval_ms", 20));
+    let node = setup.start().await;
+    let client = producer(&node).await;
+    // Whatever is asked is answered, for some rounds.
+    while let Ok(heard) = tokio::time::timeout(Duration::from_millis(300), question(&client)).await {
+        ok(&ends(&client, &answer_to(&heard, COMMIT)).await);
+    }
+    assert_eq!(common::bodies(&client.read("orders", 2, 0, 1).await), ["m"], "once");
     node.stop().await;
 }
 

@@ -120,7 +120,20 @@ impl Node {
             total.add(round.found);
             open += round.found.asked + round.found.postponed + behind;
         }
+        if total.asked + total.postponed + total.given_up > 0 {
+            let node = Arc::clone(&self);
+            joined(tokio::task::spawn_blocking(move || node.save_round()).await);
+        }
         self.note_round(&total, open, &unasked);
+    }
+
+    /// Writes down how far all is settled, once the copies that this rests on are durable. A kill before the next save of
+    /// offsets would have both the half messages and their copies asked for from then on, and delivered twice.
+    fn save_round(&self) {
+        match self.store.flush_now() {
+            Ok(()) => self.save_offsets(),
+            Err(error) => tracing::error!(%error, "how far half messages are settled is not stored"),
+        }
     }
 
     /// Fixes what a round over one queue sees, and reads which half messages have ended.

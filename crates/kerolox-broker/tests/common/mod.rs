@@ -123,7 +123,7 @@ impl Setup {
             compressed_register: false,
             register_period: Duration::from_secs(30),
             register_timeout: Duration::from_secs(6),
-            flush_offsets: Duration::from_secs(5),
+            flush_offsets: Duration::from_secs(3600),
             flush_delay_offsets: Duration::from_secs(10),
             timers: self.timers,
             timer_max_delay_ms: 366 * 86_400_000,
