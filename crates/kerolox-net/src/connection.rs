@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use kerolox_wire::frame::{Frame, FrameError, frame_size, take_frame};
+use kerolox_wire::frame::{Frame, FrameError, frame_size, take_frame_into};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
 use crate::Service;
@@ -234,14 +234,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let mut frames = buffers::take_frames();
         let mut responses = false;
         let malformed = loop {
-            match take_frame(&mut self.rest, shared.frame_max) {
-                Ok(Some(frame)) if frame.is_response() => {
-                    responses = true;
-                    self.presence.peer.answer(frame);
-                }
-                Ok(Some(frame)) => frames.push(frame),
-                Ok(None) => break None,
+            match next_frame(&mut self.rest, shared.frame_max, &mut frames) {
+                Ok(true) => {}
+                Ok(false) => break None,
                 Err(error) => break Some(error),
+            }
+            if let Some(response) = frames.pop_if(|frame| frame.is_response()) {
+                responses = true;
+                self.presence.peer.answer(response);
             }
         };
         let sweep = shared.peers.sweep();
@@ -320,6 +320,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
         Poll::Pending
     }
+}
+
+/// Decodes the next whole frame to the end of `frames`; false when there is none.
+fn next_frame(rest: &mut BytesMut, frame_max: usize, frames: &mut Vec<Frame>) -> Result<bool, FrameError> {
+    let index = frames.len();
+    frames.push(Frame::default());
+    let taken = frames.last_mut().map_or(Ok(false), |frame| take_frame_into(rest, frame_max, frame));
+    if taken != Ok(true) {
+        frames.truncate(index);
+    }
+    taken
 }
 
 fn io_reason(error: &io::Error) -> CloseReason {

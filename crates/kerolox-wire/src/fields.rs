@@ -41,12 +41,15 @@ impl Fields {
         Self { text: String::with_capacity(bytes), ..Self::default() }
     }
 
-    /// No fields yet, with a text that names and values can be pieces of (see [`Fields::close`]).
-    pub(crate) fn over(text: &str) -> Self {
+    /// Begins with a text that names and values can be pieces of (see [`Fields::close`]), and drops what was there.
+    pub(crate) fn begin(&mut self, text: &str) {
+        self.spans.clear();
+        self.letters = Default::default();
+        self.words = false;
+        self.text.clear();
         // Room for what escapes resolve to, which is put behind it.
-        let mut own = String::with_capacity(text.len().saturating_mul(2));
-        own.push_str(text);
-        Self { text: own, ..Self::default() }
+        self.text.reserve(text.len().saturating_mul(2));
+        self.text.push_str(text);
     }
 
     /// How many fields there are.
@@ -118,17 +121,24 @@ impl Fields {
 
     /// Adds a field whose name and value are those bytes of the text.
     pub(crate) fn close(&mut self, name: Range<usize>, value: Range<usize>) {
+        let letter = letter(self.text.get(name.clone()).unwrap_or_default());
+        self.add(letter, name, value);
+    }
+
+    /// As [`Fields::close`], of a name that is a small letter and stands at `name`.
+    pub(crate) fn close_letter(&mut self, letter: u8, name: usize, value: Range<usize>) {
+        self.add(Some(usize::from(letter.wrapping_sub(b'a'))), name..name + 1, value);
+    }
+
+    fn add(&mut self, letter: Option<usize>, name: Range<usize>, value: Range<usize>) {
         // Beyond 4 GiB, which no frame reaches, a piece is empty.
         let at = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let span =
             Span { key: at(name.start), key_end: at(name.end), value: at(value.start), value_end: at(value.end) };
         self.spans.push(span);
-        match (letter(self.key(&span)), u16::try_from(self.spans.len())) {
-            (Some(letter), Ok(place)) => {
-                if let Some(last) = self.letters.get_mut(letter) {
-                    *last = place;
-                }
-            }
+        let place = u16::try_from(self.spans.len()).ok();
+        match (letter.and_then(|letter| self.letters.get_mut(letter)), place) {
+            (Some(last), Some(place)) => *last = place,
             _ => self.words = true,
         }
     }

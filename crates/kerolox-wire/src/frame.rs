@@ -228,9 +228,18 @@ pub fn frame_size(buf: &[u8], limit: usize) -> Result<Option<usize>, FrameError>
 /// # Errors
 /// When the bytes cannot be a frame of at most `limit` bytes; `buf` is then of no further use.
 pub fn take_frame(buf: &mut BytesMut, limit: usize) -> Result<Option<Frame>, FrameError> {
-    let Some(size) = frame_size(buf, limit)? else { return Ok(None) };
+    let mut frame = Frame::default();
+    Ok(take_frame_into(buf, limit, &mut frame)?.then_some(frame))
+}
+
+/// As [`take_frame`], into a fresh frame where it will stay: frames are large to move. Returns whether there was one.
+///
+/// # Errors
+/// As [`take_frame`].
+pub fn take_frame_into(buf: &mut BytesMut, limit: usize, frame: &mut Frame) -> Result<bool, FrameError> {
+    let Some(size) = frame_size(buf, limit)? else { return Ok(false) };
     if buf.len() < size {
-        return Ok(None);
+        return Ok(false);
     }
     let mut bytes = buf.split_to(size);
     bytes.advance(LENGTH_SIZE);
@@ -239,12 +248,12 @@ pub fn take_frame(buf: &mut BytesMut, limit: usize) -> Result<Option<Frame>, Fra
     let Some((head, _)) = bytes.split_at_checked(header) else {
         return Err(FrameError::HeaderLength { header, rest: bytes.len() });
     };
-    let mut frame = match marked >> 24 {
-        0 => header_json::read(head)?,
-        1 => header_binary::read(head)?,
+    match marked >> 24 {
+        0 => header_json::read(head, frame)?,
+        1 => header_binary::read(head, frame)?,
         other => return Err(FrameError::Serialization(u8::try_from(other).unwrap_or(u8::MAX))),
-    };
+    }
     bytes.advance(header);
     frame.body = bytes.freeze();
-    Ok(Some(frame))
+    Ok(true)
 }

@@ -8,10 +8,10 @@ use bytes::{BufMut, BytesMut};
 use crate::fields::{FIELDS_MAX, Fields};
 use crate::frame::{Frame, FrameError, Head, Language, Serialization};
 
-/// Reads a whole header.
-pub(crate) fn read(header: &[u8]) -> Result<Frame, FrameError> {
+/// Reads a whole header into a fresh frame.
+pub(crate) fn read(header: &[u8], frame: &mut Frame) -> Result<(), FrameError> {
     let mut rest = Rest { all: header.len(), bytes: header };
-    let mut frame = Frame { serialization: Serialization::Binary, ..Frame::default() };
+    frame.serialization = Serialization::Binary;
     frame.code = i32::from(rest.i16()?);
     frame.language = Language(rest.take(1)?.first().copied().unwrap_or_default());
     frame.version = i32::from(rest.i16()?);
@@ -36,7 +36,7 @@ pub(crate) fn read(header: &[u8]) -> Result<Frame, FrameError> {
             frame.fields.push(name, value);
         }
     }
-    Ok(frame)
+    Ok(())
 }
 
 /// Appends a header, whose code must fit 16 bits.

@@ -14,12 +14,14 @@ use crate::frame::{Frame, FrameError, Head, Language};
 /// Deepest nesting of a value that is skipped.
 const DEPTH_MAX: usize = 16;
 
-/// Reads a whole header.
-pub(crate) fn read(header: &[u8]) -> Result<Frame, FrameError> {
+/// In `"a":"value"`, how far the name lies before the value.
+const COMPACT_NAME_BACK: usize = 4;
+
+/// Reads a whole header into a fresh frame.
+pub(crate) fn read(header: &[u8], frame: &mut Frame) -> Result<(), FrameError> {
     let text = std::str::from_utf8(header)
         .map_err(|e| FrameError::Header { at: e.valid_up_to(), why: "text is not UTF-8" })?;
     let mut scan = Scan { text, at: 0 };
-    let mut frame = Frame::default();
     scan.object(|scan| {
         let name = scan.string()?;
         scan.expect(b':', "expected ':'")?;
@@ -30,7 +32,7 @@ pub(crate) fn read(header: &[u8]) -> Result<Frame, FrameError> {
             "flag" => frame.flag = scan.integer()?,
             "language" => frame.language = scan.language()?,
             "remark" => frame.remark = scan.text_or_null()?,
-            "extFields" => frame.fields = scan.fields()?,
+            "extFields" => scan.fields(&mut frame.fields)?,
             _ => scan.skip(0)?,
         }
         Ok(())
@@ -39,7 +41,7 @@ pub(crate) fn read(header: &[u8]) -> Result<Frame, FrameError> {
     if scan.at < text.len() {
         return Err(scan.wrong("text after the header's object"));
     }
-    Ok(frame)
+    Ok(())
 }
 
 /// Appends a header; members stand in the order Java writes them.
@@ -107,6 +109,17 @@ fn quoted(text: &str, out: &mut BytesMut) {
     out.put_u8(b'"');
 }
 
+/// Where the first quote or backslash stands. Most strings are so short that looking is cheaper than calling who looks
+/// at many bytes at a time.
+fn string_end(text: &[u8]) -> Option<usize> {
+    const NEAR: usize = 12;
+    let near = text.get(..NEAR).unwrap_or(text);
+    if let Some(at) = near.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+        return Some(at);
+    }
+    memchr::memchr2(b'"', b'\\', text.get(NEAR..)?).map(|at| at + NEAR)
+}
+
 /// Characters of a string that stand for themselves.
 struct Run {
     from: usize,
@@ -163,16 +176,22 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn fields(&mut self) -> Result<Fields, FrameError> {
+    fn fields(&mut self, fields: &mut Fields) -> Result<(), FrameError> {
         if self.null() {
-            return Ok(Fields::new());
+            *fields = Fields::new();
+            return Ok(());
         }
         // Names and values stay where they lie in a copy of the header's rest.
         let base = self.at;
-        let mut fields = Fields::over(self.text.get(base..).unwrap_or_default());
+        fields.begin(self.text.get(base..).unwrap_or_default());
         self.object(|scan| {
             if fields.len() == FIELDS_MAX {
                 return Err(scan.wrong("too many extension fields"));
+            }
+            if let Some((letter, value)) = scan.compact() {
+                let name = value.start.saturating_sub(base + COMPACT_NAME_BACK);
+                fields.close_letter(letter, name, value.start.saturating_sub(base)..value.end.saturating_sub(base));
+                return Ok(());
             }
             let name = scan.piece(base, fields.arena())?;
             scan.expect(b':', "expected ':'")?;
@@ -190,8 +209,18 @@ impl<'a> Scan<'a> {
             };
             fields.close(name, value);
             Ok(())
-        })?;
-        Ok(fields)
+        })
+    }
+
+    /// A field with a one-letter name and a value without escapes, written without blanks, as nearly all are that come
+    /// often: its letter, and where its value lies. Anything else is left where it is.
+    fn compact(&mut self) -> Option<(u8, Range<usize>)> {
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let [b'"', letter @ b'a'..=b'z', b'"', b':', b'"', value @ ..] = rest else { return None };
+        let len = string_end(value).filter(|len| value.get(*len) == Some(&b'"'))?;
+        let from = self.at + 1 + COMPACT_NAME_BACK;
+        self.at = from + len + 1;
+        Some((*letter, from..from + len))
     }
 
     /// A string as a piece of `arena`, which begins with a copy of the text from `base` on: the place where it lies, or
@@ -266,7 +295,7 @@ impl<'a> Scan<'a> {
     fn run(&mut self) -> Result<Run, FrameError> {
         let from = self.at;
         let rest = self.text.as_bytes().get(from..).unwrap_or_default();
-        let Some(len) = memchr::memchr2(b'"', b'\\', rest) else {
+        let Some(len) = string_end(rest) else {
             return Err(self.wrong("a string does not end"));
         };
         self.at = from + len + 1;
