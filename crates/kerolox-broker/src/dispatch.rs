@@ -11,7 +11,6 @@ use kerolox_wire::reply::{Reply, ReplyTo};
 use crate::acl::Edit;
 use crate::node::Node;
 use crate::refusal::Refusal;
-use crate::send::SendGroup;
 
 /// The broker as its listeners see it.
 pub(crate) struct Serving(pub(crate) Arc<Node>);
@@ -19,7 +18,7 @@ pub(crate) struct Serving(pub(crate) Arc<Node>);
 impl Service for Serving {
     fn serve(&self, peer: &Arc<Peer>, frames: &mut Vec<Frame>, out: &mut BytesMut) {
         let node = &self.0;
-        let mut sends = SendGroup::new(node.store.batch());
+        let mut sends = node.lend_group();
         for frame in frames.iter() {
             let request = match Request::decode(frame) {
                 Ok(request) => request,
@@ -49,6 +48,7 @@ impl Service for Serving {
             }
         }
         node.finish_sends(peer, &mut sends, out);
+        node.take_back(sends);
         frames.clear();
     }
 

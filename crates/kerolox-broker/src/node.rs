@@ -24,6 +24,7 @@ use crate::queue_lock::QueueLocks;
 use crate::refusal::Refusal;
 use crate::refusals::Refusals;
 use crate::registry::Clients;
+use crate::send::SendGroup;
 use crate::stats::Stats;
 use crate::topic::{Perm, Topics};
 use crate::transaction::Transactions;
@@ -56,8 +57,12 @@ pub(crate) struct Node {
     pub(crate) holds: Mutex<Holds>,
     /// How many pulls wait: lets arrivals pass without the lock.
     pub(crate) held: AtomicUsize,
+    /// A pull was held since the store last asked.
+    pub(crate) was_awaited: AtomicBool,
     /// A pull was held whose deadline comes before all others'.
     pub(crate) earlier_deadline: Notify,
+    /// Groups of sends that are not in use.
+    pub(crate) spare_groups: Mutex<Vec<SendGroup>>,
     /// Pulls to be answered, collected while a batch is dispatched.
     pub(crate) woken: Mutex<Vec<HeldPull>>,
     /// The topics have changed and the name servers must hear of it.
@@ -118,6 +123,8 @@ impl Node {
             store_host: parts.store_host,
             holds: Mutex::new(Holds::default()),
             held: AtomicUsize::new(0),
+            was_awaited: AtomicBool::new(false),
+            spare_groups: Mutex::default(),
             earlier_deadline: Notify::new(),
             woken: Mutex::new(Vec::new()),
             announce: Notify::new(),
@@ -209,6 +216,11 @@ impl Node {
         self.config.config_dir.join(name)
     }
 
+    /// Whether any pull waits for messages.
+    fn is_awaited(&self) -> bool {
+        self.held.load(Ordering::SeqCst) > 0
+    }
+
     /// Counts and logs a refusal.
     pub(crate) fn refused(&self, what: &'static str, peer: &Peer, refusal: &Refusal) {
         self.refusals.note(what, refusal.code);
@@ -225,7 +237,7 @@ impl kerolox_store::Arrivals for Arriving {
         } else if topic == kerolox_wire::names::topics::TIMER {
             node.timer.arrived.notify_one();
         }
-        if node.held.load(Ordering::SeqCst) == 0 {
+        if !node.is_awaited() {
             return;
         }
         let mut woken = node.woken.lock();
@@ -242,6 +254,11 @@ impl kerolox_store::Arrivals for Arriving {
         }
         let answering = Arc::clone(node);
         node.runtime.spawn(async move { answering.answer_held(woken) });
+    }
+
+    fn awaited(&self) -> bool {
+        let was_awaited = self.0.was_awaited.swap(false, Ordering::Relaxed);
+        was_awaited || self.0.is_awaited()
     }
 }
 

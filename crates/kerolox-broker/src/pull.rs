@@ -110,6 +110,7 @@ impl Node {
             Err(refused) => return Some(refused),
         };
         self.held.store(holds.len(), Ordering::SeqCst);
+        self.was_awaited.store(true, Ordering::Relaxed);
         // A message that became visible between the read and the park has woken nobody. The fence has its partner in
         // the dispatch thread, between the publication of a queue's end and the look at `held`: if the message is not
         // seen here, the pull is seen there.

@@ -25,6 +25,11 @@ use crate::refusal::Refusal;
 use crate::topic::{FilterType, Topic, TopicByProducer, Topics};
 use crate::transaction;
 
+/// Most groups kept for use again; as many are in use as threads serve.
+const GROUPS_KEPT: usize = 64;
+/// A group with more room for records than this is not kept.
+const GROUP_BYTES_KEPT: usize = 1 << 20;
+
 /// Sends that one read brought, collected for a single append.
 pub(crate) struct SendGroup {
     batch: AppendBatch,
@@ -43,6 +48,7 @@ struct Counted {
 }
 
 /// A send whose record is in the batch.
+#[derive(Clone, Copy)]
 struct Pending {
     to: ReplyTo,
     queue_id: QueueId,
@@ -87,6 +93,11 @@ impl SendGroup {
         }
     }
 
+    /// Whether it is worth keeping: a few large bodies must not hold their memory for ever.
+    fn is_handy(&self) -> bool {
+        self.batch.capacity() <= GROUP_BYTES_KEPT
+    }
+
     /// Whether there is nothing to append.
     pub(crate) fn is_empty(&self) -> bool {
         self.pending.is_empty()
@@ -94,6 +105,20 @@ impl SendGroup {
 }
 
 impl Node {
+    /// An empty group, with the memory of one used before.
+    pub(crate) fn lend_group(&self) -> SendGroup {
+        let spare = self.spare_groups.lock().pop();
+        spare.unwrap_or_else(|| SendGroup::new(self.store.batch()))
+    }
+
+    /// Takes back what [`Node::lend_group`] gave, once it is finished.
+    pub(crate) fn take_back(&self, group: SendGroup) {
+        let mut spare = self.spare_groups.lock();
+        if group.is_handy() && spare.len() < GROUPS_KEPT {
+            spare.push(group);
+        }
+    }
+
     /// Checks one send and adds it to `group`; a refusal is answered at once.
     pub(crate) fn plan_send(
         &self,
@@ -293,8 +318,7 @@ impl Node {
         if group.is_empty() {
             return;
         }
-        let pending = std::mem::take(&mut group.pending);
-        let sends = pending.len();
+        let sends = group.pending.len();
         let before = self.now();
         let stored = self.store.append(&mut group.batch);
         let after = self.now();
@@ -304,13 +328,14 @@ impl Node {
                 for counted in &group.counted {
                     self.stats.topic(&counted.topic.name).record(counted.messages, counted.bytes);
                 }
-                let late = self.answer_sends(pending, appended, out);
+                let late = self.answer_sends(&group.pending, appended, out);
                 self.stats.send_times.note(after.saturating_sub(group.began), (sends - late.len()) as u64);
                 self.answer_when_durable(peer, late, group.began);
             }
-            Err(error) => self.refuse_sends(peer, &pending, &error, out),
+            Err(error) => self.refuse_sends(peer, &group.pending, &error, out),
         }
         group.batch.clear();
+        group.pending.clear();
         group.counted.clear();
     }
 
@@ -325,17 +350,17 @@ impl Node {
     /// Answers what is stored, and returns what still waits for the disk.
     fn answer_sends(
         &self,
-        pending: Vec<Pending>,
+        pending: &[Pending],
         appended: Vec<Appended>,
         out: &mut BytesMut,
     ) -> Vec<(Pending, Appended)> {
         let sync = self.waits_for_disk();
         let mut late = Vec::new();
-        for (send, stored) in pending.into_iter().zip(appended) {
+        for (send, stored) in pending.iter().zip(appended) {
             if sync && send.wait {
-                late.push((send, stored));
+                late.push((*send, stored));
             } else {
-                self.sent(&send, &stored, ResponseCode::SUCCESS).encode(send.to, out);
+                self.sent(send, &stored, ResponseCode::SUCCESS).encode(send.to, out);
             }
         }
         late

@@ -111,12 +111,6 @@ impl AppendBatch {
         })
     }
 
-    /// Makes room for `items` items of `bytes` bytes together, so that adding them moves nothing.
-    pub fn reserve(&mut self, items: usize, bytes: usize) {
-        self.items.reserve(items);
-        self.bytes.reserve(bytes);
-    }
-
     /// Number of items.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -133,6 +127,12 @@ impl AppendBatch {
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Bytes of records that fit without new memory.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Drops all items and keeps the memory for the next batch.

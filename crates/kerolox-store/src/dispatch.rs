@@ -32,6 +32,10 @@ pub trait Arrivals: Send + Sync + 'static {
     fn arrived(&self, topic: &str, queue_id: QueueId, end: QueueOffset, tags_code: i64);
     /// All that was appended so far has been dispatched.
     fn caught_up(&self) {}
+    /// Whether anybody waits for a message, or did since the last call; then records are not kept gathering for long.
+    fn awaited(&self) -> bool {
+        true
+    }
 }
 
 /// The log, what is derived from it, and the rule for the delay topic.

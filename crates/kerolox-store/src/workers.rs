@@ -21,6 +21,8 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// What dispatch lets gather after a step, at most: a thread woken for every few records costs more than its work, and
 /// one write then serves many units of a queue. The first record after a silence does not wait.
 const GATHER_TIME: Duration = Duration::from_micros(200);
+/// The same while nobody waits for messages: as long as RocketMQ's dispatch sleeps.
+const GATHER_TIME_ALONE: Duration = Duration::from_millis(1);
 /// Records waiting already for which gathering more would only add delay.
 const GATHER_BYTES: u64 = 256 << 10;
 /// How often the index is made durable: it costs much and saves only time after a crash.
@@ -67,7 +69,7 @@ fn dispatch(shared: &Shared, arrivals: &dyn Arrivals) {
                 shared.bells.keeper.ring();
                 if shared.log.end().saturating_sub(shared.dispatch.done()) < GATHER_BYTES {
                     arrivals.caught_up();
-                    bell.pause(GATHER_TIME);
+                    bell.pause(if arrivals.awaited() { GATHER_TIME } else { GATHER_TIME_ALONE });
                 }
             }
             Ok(false) => {
