@@ -279,6 +279,12 @@ impl CommitLog {
         segment.file().read_at(offset.saturating_sub(segment.base()), out)
     }
 
+    /// As [`Self::read`], of bytes that nobody here reads again.
+    pub(crate) fn read_once(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let segment = self.holding(offset, out.len())?;
+        segment.file().read_once(offset.saturating_sub(segment.base()), out)
+    }
+
     /// Whether a record begins at `to`, going from record to record beginning with the one at `from`. Not beyond
     /// [`HOPS_MAX`] records.
     pub(crate) fn leads_to(&self, from: u64, to: u64) -> io::Result<bool> {

@@ -297,7 +297,7 @@ fn load(log: &CommitLog, at: u64, end: u64, bytes: &mut Vec<u8>) -> io::Result<b
     let mut len = available.min(STEP_BYTES);
     loop {
         bytes.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
-        log.read(at, bytes)?;
+        log.read_once(at, bytes)?;
         match peek(bytes) {
             Peek::Record { size } if u64::from(size) > len && len < available => {
                 len = u64::from(size).min(available);

@@ -8,6 +8,8 @@ use crate::frame::{Frame, Head, Language, Serialization, VERSION_4_7_1};
 use crate::response::ResponseCode;
 
 const FLAG_RESPONSE: i32 = 1;
+/// Room for the names and values of most answers, taken at once: growing to it would take five steps.
+const FIELDS_TEXT: usize = 192;
 
 /// What an answer must repeat of its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,7 @@ impl Reply {
     #[must_use]
     pub fn of(header: &impl Header) -> Self {
         let mut reply = Self::ok();
+        reply.fields = Fields::with_capacity(FIELDS_TEXT);
         header.encode(&mut reply.fields, Names::Long);
         reply
     }

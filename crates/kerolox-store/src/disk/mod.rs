@@ -114,6 +114,11 @@ pub trait DiskFile: Send + Sync {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// Fills all of `out`; `UnexpectedEof` past the end of the file.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+    /// As [`Self::read_at`], of bytes written just now that nobody here reads again: a map's first touch of their pages
+    /// would cost more than it saves.
+    fn read_once(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.read_at(offset, out)
+    }
     /// A copy of `len` bytes.
     fn slice(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         check_range(self.len(), offset, len)?;

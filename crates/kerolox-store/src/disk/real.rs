@@ -266,6 +266,11 @@ impl DiskFile for RealFile {
         Ok(())
     }
 
+    fn read_once(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        check_range(self.len, offset, out.len())?;
+        self.file.read_exact_at(out, offset)
+    }
+
     fn append_to(&self, offset: u64, len: usize, out: &mut BytesMut) -> io::Result<()> {
         let Some(from) = self.mapped(offset, len)? else {
             let start = out.len();
