@@ -269,6 +269,23 @@ fn every_page_is_in_the_book_and_its_programs_are_real() {
 }
 
 #[test]
+fn commands_of_mqadmin_in_the_documents_are_there() {
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_kerolox")).arg("admin").output().unwrap();
+    let list = String::from_utf8(out.stdout).unwrap();
+    let known: BTreeSet<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(known.contains("updateTopic"), "{list}");
+    for page in files(&[".md"]) {
+        let text = text(&page);
+        for after in text.split("mqadmin ").skip(1) {
+            let word = after.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap();
+            // other words are the sentence's own
+            let command = word.starts_with(char::is_lowercase) && word.contains(char::is_uppercase);
+            assert!(!command || known.contains(word), "{}: mqadmin has no {word}", shown(&page));
+        }
+    }
+}
+
+#[test]
 fn nothing_names_the_folder_that_it_was_written_in() {
     let here = root().display().to_string();
     for path in files(&[""]) {
