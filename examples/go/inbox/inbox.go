@@ -69,7 +69,6 @@ func Producer(group string, options ...producer.Option) rocketmq.Producer {
 		producer.WithNsResolver(NameServers()),
 		producer.WithGroupName(group),
 		producer.WithInstanceName(group),
-		producer.WithSendMsgTimeout(5 * time.Second),
 		producer.WithRetry(2),
 	}, options...)...)
 	Check(err)

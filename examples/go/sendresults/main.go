@@ -5,21 +5,24 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"time"
 
 	"kerolox/examples/inbox"
 
 	"github.com/apache/rocketmq-client-go/v2/primitive"
+	"github.com/apache/rocketmq-client-go/v2/producer"
 )
 
 const topic = "go-send-results"
 
 func main() {
-	// The settings of the producer: a time for each try and two more tries. A try that timed out may have been stored:
-	// consumers have to bear duplicates.
-	p := inbox.Producer("go-send-results-producer")
+	p := inbox.Producer("go-send-results-producer", producer.WithRetry(2))
 	defer p.Shutdown()
 
-	result, err := p.SendSync(context.Background(), message("sync"))
+	// The time for all tries together. A try that timed out may have been stored: consumers have to bear duplicates.
+	patience, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	result, err := p.SendSync(patience, message("sync"))
 	inbox.Check(err)
 	fmt.Println("sync: " + judge(result))
 
