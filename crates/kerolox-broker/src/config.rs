@@ -72,6 +72,9 @@ pub trait LiveSettings: Send + Sync + 'static {
     /// `key=value` lines of all settings, secrets masked.
     fn properties_text(&self) -> String;
 
+    /// The value of one setting, empty when it has none.
+    fn text(&self, key: &str) -> String;
+
     /// Applies `key=value` lines, all or none, and writes them where they survive a restart. Returns what changed.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ impl Node {
             }
         } else {
             self.pulled(&pull, read).encode(to, out);
-            self.stats.pull_times.note(self.now().saturating_sub(before), 1);
+            self.stats.pull_took(self.now().saturating_sub(before));
         }
     }
 

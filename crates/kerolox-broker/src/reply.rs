@@ -166,7 +166,7 @@ impl Node {
                 return None;
             }
         };
-        self.stats.topic(&topic.name).record(1, body.len() as u64);
+        self.stats.topic(&topic.name).record(1, record.encoded_len() as u64);
         if self.waits_for_disk() && self.durability(&stored).await == Durability::Failed {
             return None;
         }

@@ -44,6 +44,7 @@ pub(crate) struct SendGroup {
 struct Counted {
     topic: Arc<Topic>,
     messages: u64,
+    /// Of the stored records, as 4.7.1 counts.
     bytes: u64,
 }
 
@@ -146,6 +147,7 @@ impl Node {
         let queue_id = self.queue_for_send(&topic, header, peer)?;
         let wait = wait != Some("false");
         let to = ReplyTo::from(frame);
+        let stored_before = group.batch.bytes();
         let messages = if header.batch {
             if half {
                 return Err(Refusal::new(ResponseCode::MESSAGE_ILLEGAL, "a batch cannot be part of a transaction"));
@@ -181,7 +183,7 @@ impl Node {
             1
         };
         let counted = if half { self.topics.get(topics::TRANS_HALF).unwrap_or(topic) } else { topic };
-        group.count(counted, messages, frame.body.len() as u64);
+        group.count(counted, messages, group.batch.bytes().saturating_sub(stored_before) as u64);
         group.pending.push(Pending { to, queue_id, wait });
         Ok(())
     }

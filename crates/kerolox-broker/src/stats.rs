@@ -37,7 +37,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Counts one call that moved `messages` (at least one) of `bytes` together.
+    /// Counts one call that moved `messages` (at least one), stored in `bytes` together.
     pub(crate) fn record(&self, messages: u64, bytes: u64) {
         self.messages.fetch_add(messages, Relaxed);
         self.bytes.fetch_add(bytes, Relaxed);
@@ -104,6 +104,7 @@ pub(crate) struct Stats {
     pub(crate) store_times: Times,
     /// Pulls that were answered without waiting.
     pub(crate) pull_times: Times,
+    longest_pull_ms: AtomicU64,
     boot_ms: i64,
     boot: Duration,
     utc_offset_ms: i64,
@@ -151,6 +152,7 @@ impl Stats {
             send_times: Times::default(),
             store_times: Times::default(),
             pull_times: Times::default(),
+            longest_pull_ms: AtomicU64::new(0),
             boot_ms: now_ms,
             boot: now,
             utc_offset_ms,
@@ -198,6 +200,15 @@ impl Stats {
     pub(crate) fn put_took(&self, took: Duration) {
         self.put_times.note(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         self.store_times.note(took, 1);
+    }
+
+    /// Notes how long a pull took that was answered at once.
+    pub(crate) fn pull_took(&self, took: Duration) {
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        if ms > self.longest_pull_ms.load(Relaxed) {
+            self.longest_pull_ms.fetch_max(ms, Relaxed);
+        }
+        self.pull_times.note(took, 1);
     }
 
     /// Remembers all counts for later comparison; `now_ms` decides when a day begins.

@@ -35,16 +35,19 @@ impl Node {
         put("brokerVersionDesc", "V4_7_1".to_owned());
         put("brokerVersion", VERSION_4_7_1.to_string());
         put("startAcceptSendRequestTimeStamp", self.config.live.accept_sends_from().to_string());
-        // Nothing is queued between threads here, so these are always 0.
+        // Nothing is queued between threads here, so sizes and waits are always 0. The capacities are what is set, which
+        // tools divide by.
         for queue in ["send", "pull", "query"] {
             put(&format!("{queue}ThreadPoolQueueSize"), "0".to_owned());
-            put(&format!("{queue}ThreadPoolQueueCapacity"), "0".to_owned());
+            let capacity = format!("{queue}ThreadPoolQueueCapacity");
+            put(&capacity, self.config.settings.text(&capacity));
             put(&format!("{queue}ThreadPoolQueueHeadWaitTimeMills"), "0".to_owned());
         }
         put("EndTransactionQueueSize", "0".to_owned());
-        put("EndTransactionThreadPoolQueueCapacity", "0".to_owned());
+        put("EndTransactionThreadPoolQueueCapacity", self.config.settings.text("endTransactionPoolQueueCapacity"));
         put("pageCacheLockTimeMills", "0".to_owned());
-        put("remainTransientStoreBufferNumbs", "0".to_owned());
+        // What 4.7.1 says when it has no pool of such buffers.
+        put("remainTransientStoreBufferNumbs", i32::MAX.to_string());
         let unflushed = self.store.end().distance_from(self.store.durable_end());
         put("remainHowManyDataToFlush", bytes_text(unflushed));
         put("dispatchBehindBytes", self.store.end().distance_from(self.store.dispatched_end()).to_string());
@@ -52,7 +55,7 @@ impl Node {
         put("commitLogMaxOffset", self.store.end().to_string());
         put("earliestMessageTimeStamp", self.earliest_in_log().to_string());
         let usage = self.disk.usage(&self.store.config().commit_log_dir).unwrap_or(DiskUsage { total: 0, free: 0 });
-        let ratio = f64::from(usage.used_percent()) / 100.0;
+        let ratio = used_share(&usage);
         put("commitLogDiskRatio", ratio.to_string());
         put("consumeQueueDiskRatio", ratio.to_string());
         put("commitLogDirCapacity", format!("Total : {}, Free : {}.", bytes_text(usage.total), bytes_text(usage.free)));
@@ -127,6 +130,12 @@ impl Node {
         self.announce.notify_one();
         Ok(Reply::ok())
     }
+}
+
+/// The used share of a disk, 0 to 1, of what is used or free to the broker: blocks kept back for root are neither.
+#[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+fn used_share(usage: &DiskUsage) -> f64 {
+    if usage.total == 0 { 0.0 } else { usage.total.saturating_sub(usage.free) as f64 / usage.total as f64 }
 }
 
 /// A number of bytes as 4.7.1 writes it: with one digit after the point in the largest unit of 1024 that fits.

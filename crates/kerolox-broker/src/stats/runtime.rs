@@ -115,7 +115,7 @@ impl Stats {
             ("putMessageDistributeTime", self.put_times.text()),
             ("putMessageAverageSize", format!("{:?}", totals.put_bytes as f64 / puts as f64)),
             ("dispatchMaxBuffer", "0".to_owned()),
-            ("getMessageEntireTimeMax", "0".to_owned()),
+            ("getMessageEntireTimeMax", count(&self.longest_pull_ms)),
             ("putTps", triple(|totals| totals.puts)),
             ("getFoundTps", triple(|totals| totals.found)),
             ("getMissTps", triple(|totals| totals.missed)),

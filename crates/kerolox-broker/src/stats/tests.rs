@@ -36,7 +36,24 @@ fn a_topic_shows_growth_over_the_last_minute() {
     assert_eq!(nums.stats_minute, BrokerStatsItem { sum: 24, tps: 0.4, avgpt: 2.0 });
     let size = stats.view("TOPIC_PUT_SIZE", "t").unwrap();
     assert_eq!(size.stats_minute, BrokerStatsItem { sum: 2400, tps: 40.0, avgpt: 200.0 });
-    assert_eq!(nums.stats_hour.sum, 4, "the hour has seen its first sample only");
+    let all = BrokerStatsItem { sum: 48, tps: 0.4, avgpt: 2.0 };
+    assert_eq!((nums.stats_hour, nums.stats_day), (all.clone(), all), "hour and day count from the first moment on");
+}
+
+#[test]
+fn the_hour_and_the_day_let_go_of_what_is_older() {
+    let stats = stats();
+    for step in 1..=3 * 24 * 360 {
+        stats.topic(&topic("t")).record(1, 1);
+        stats.sample(at(10 * step), 0);
+    }
+    let nums = stats.view("TOPIC_PUT_NUMS", "t").unwrap();
+    let near = |item: &BrokerStatsItem, least: i64, most: i64| {
+        assert!((least..=most).contains(&item.sum) && (item.tps - 0.1).abs() < 1e-9, "{item:?}");
+    };
+    near(&nums.stats_minute, 6, 6);
+    near(&nums.stats_hour, 360, 360 + 60);
+    near(&nums.stats_day, 24 * 360, 25 * 360);
 }
 
 #[test]

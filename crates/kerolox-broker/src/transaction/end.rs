@@ -87,11 +87,11 @@ impl Node {
         let bytes = self.half_named(asked.commit_log_offset)?;
         let half = check_end(&bytes, asked)?;
         let mut batch = self.store.batch();
-        let size = half.record.body().len() as u64;
         let place = match outcome {
             Outcome::Commit => Some(self.plan_commit(&half, &mut batch)?),
             Outcome::RollBack => None,
         };
+        let size = batch.bytes() as u64;
         self.plan_operation(&half, &mut batch)?;
         let end = {
             let mut endings = self.transactions.endings.lock();

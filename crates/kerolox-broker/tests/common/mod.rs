@@ -231,6 +231,10 @@ impl LiveSettings for Settings {
         "brokerName=broker-t\n".to_owned()
     }
 
+    fn text(&self, key: &str) -> String {
+        if key == "sendThreadPoolQueueCapacity" { "10000".to_owned() } else { String::new() }
+    }
+
     fn update(&self, text: &str) -> Result<Vec<(String, String)>, String> {
         let changes: Vec<(String, String)> = text
             .lines()

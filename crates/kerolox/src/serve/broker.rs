@@ -273,6 +273,10 @@ impl LiveSettings for Shown {
         self.0.as_properties()
     }
 
+    fn text(&self, key: &str) -> String {
+        self.0.values().text(key).to_owned()
+    }
+
     fn update(&self, text: &str) -> Result<Vec<(String, String)>, String> {
         let changes = self.0.update(text)?;
         Ok(changes.into_iter().map(|change| (change.key.name.to_owned(), change.value)).collect())
