@@ -17,6 +17,8 @@ pub struct BrokerConfig {
     pub fast_listen: Option<ListenConfig>,
     /// Address that clients are told (`brokerIP1`).
     pub advertised: IpAddr,
+    /// Name that clients are told in its place, where that is steadier than the address.
+    pub advertised_name: Option<String>,
     /// Address that replicas are told (`brokerIP2`), with the HA port.
     pub ha_address: String,
     /// Broker name.

@@ -102,7 +102,10 @@ impl Node {
         let random = AtomicU64::new(parts.config.seed);
         let locks = QueueLocks::new(parts.config.queue_lock_lifetime);
         Self {
-            address: parts.store_host.to_string(),
+            address: match &parts.config.advertised_name {
+                Some(name) => format!("{name}:{}", parts.store_host.port()),
+                None => parts.store_host.to_string(),
+            },
             name_servers: arc_swap::ArcSwap::from_pointee(parts.config.name_servers.clone()),
             config: parts.config,
             store: parts.store,

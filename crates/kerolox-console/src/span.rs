@@ -185,7 +185,10 @@ pub(crate) async fn read(client: &Client, topic: &TopicName, part: &Part, from: 
                 }
                 at = next;
             }
-            Err(why) if why.is(ResponseCode::NO_PERMISSION) => return by_units(client, topic, part, from).await,
+            // RocketMQ keeps the ends of transactions in a topic that it does not know for a while.
+            Err(why) if why.is(ResponseCode::NO_PERMISSION) || why.is(ResponseCode::TOPIC_NOT_EXIST) => {
+                return by_units(client, topic, part, from).await;
+            }
             Err(why) => return Err(why.into()),
         }
     }
@@ -194,7 +197,8 @@ pub(crate) async fn read(client: &Client, topic: &TopicName, part: &Part, from: 
 
 /// The same without pulling: the places of the records, then each of them.
 async fn by_units(client: &Client, topic: &TopicName, part: &Part, from: i64) -> Result<Vec<Message>, Failure> {
-    let count = part.end.saturating_sub(from);
+    let most = PULL_MAX.saturating_mul(i64::try_from(PULLS_MAX).unwrap_or(1));
+    let count = part.end.saturating_sub(from).min(most);
     let request = QueryConsumeQueue {
         topic: topic.clone(),
         queue_id: part.queue.queue_id,

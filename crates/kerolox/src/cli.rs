@@ -15,7 +15,7 @@ use crate::config::settings::Settings;
 use crate::config::table::Role;
 use crate::config::{docs, roles};
 use crate::serve::{self, Standalone};
-use crate::{admin, logging, protocol};
+use crate::{admin, logging, migrate, protocol};
 
 /// A message broker in the place of Apache RocketMQ.
 #[derive(Debug, Parser)]
@@ -50,6 +50,11 @@ enum RoleCommand {
         #[arg(long, default_value_t = 60)]
         timeout: u64,
     },
+    /// Look at what RocketMQ left behind before it is taken over
+    Migrate {
+        #[command(subcommand)]
+        what: MigrateCommand,
+    },
     /// Print a script that lets a shell complete the words of kerolox and mqadmin, as in `source <(kerolox completion bash)`
     Completion {
         /// Which shell
@@ -63,11 +68,25 @@ enum RoleCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum MigrateCommand {
+    /// Say what of a data directory and its settings would be honoured; nothing is changed
+    Check {
+        /// The store's root, with commitlog and consumequeue in it
+        dir: PathBuf,
+        /// The broker's settings file
+        #[arg(short = 'c', long = "configFile", value_name = "FILE")]
+        config_file: Option<PathBuf>,
+    },
+}
+
 /// A generated page, `docs/reference/*.md`.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Page {
     Config,
     Protocol,
+    /// The manual, for `man`
+    Man,
 }
 
 #[derive(Debug, Args)]
@@ -157,11 +176,41 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
         RoleCommand::Broker(args) => broker(&args),
         RoleCommand::Console(args) => console(&args),
         RoleCommand::Admin { args } => admin::run(args),
+        RoleCommand::Migrate { what: MigrateCommand::Check { dir, config_file } } => {
+            migrate::check(&dir, config_file.as_deref())
+        }
         RoleCommand::Shutdown { role, timeout } => serve::shutdown::run(role.as_deref(), Duration::from_secs(timeout)),
         RoleCommand::Completion { shell } => print(&completion(shell)),
         RoleCommand::Docs { page: Page::Config } => print(&docs::page()),
         RoleCommand::Docs { page: Page::Protocol } => print(&protocol::page()),
+        RoleCommand::Docs { page: Page::Man } => print(&manual()),
     }
+}
+
+/// The manual page of the binary: what it is, its roles, and the options of each.
+fn manual() -> String {
+    let command = Cli::command();
+    let mut page = Vec::new();
+    let mut all = clap_mangen::Man::new(command.clone()).render(&mut page);
+    for role in command.get_subcommands().filter(|role| !role.is_hide_set()) {
+        let title = format!(".SH \"KEROLOX {}\"\n", role.get_name().to_uppercase());
+        let named = role.clone().bin_name(format!("kerolox {}", role.get_name()));
+        page.extend(title.as_bytes());
+        let mut part = Vec::new();
+        let man = clap_mangen::Man::new(named);
+        all = all
+            .and_then(|()| man.render_synopsis_section(&mut part))
+            .and_then(|()| man.render_description_section(&mut part))
+            .and_then(|()| man.render_options_section(&mut part));
+        // Sections of their own would stand on one level with the role.
+        page.extend(String::from_utf8_lossy(&part).replace(".SH ", ".SS ").as_bytes());
+    }
+    page.extend(
+        b".SH \"SEE ALSO\"\nmqnamesrv, mqbroker, mqadmin and mqshutdown take the options of RocketMQ's. \
+          mqadmin alone lists its commands.\n",
+    );
+    // Writing into memory cannot fail.
+    all.map_or_else(|why| why.to_string(), |()| String::from_utf8_lossy(&page).into_owned())
 }
 
 fn standalone(args: StandaloneArgs) -> ExitCode {
@@ -259,6 +308,15 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_manual_has_every_role_and_its_options() {
+        let page = manual();
+        for part in [".TH kerolox 1", ".SH \"KEROLOX BROKER\"", "\\-\\-configFile", ".SH \"KEROLOX MIGRATE\""] {
+            assert!(page.contains(part), "{part}");
+        }
+        assert!(!page.contains("KEROLOX DOCS"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod clock;
 mod config;
 mod logging;
 mod metrics;
+mod migrate;
 mod protocol;
 mod serve;
 

@@ -113,6 +113,7 @@ impl Setup {
             listen,
             fast_listen: None,
             advertised: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            advertised_name: None,
             ha_address: "127.0.0.1:1".to_owned(),
             name: BROKER.to_owned(),
             cluster: CLUSTER.to_owned(),

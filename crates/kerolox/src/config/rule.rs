@@ -110,6 +110,10 @@ pub(crate) const NAME: Rule =
 /// An address of this machine.
 pub(crate) const IP: Rule = Rule::Form("an IP address such as 192.168.1.20", |text| text.parse::<IpAddr>().is_ok());
 
+/// What a machine is reached under: an address or a name.
+pub(crate) const HOST: Rule =
+    Rule::Form("an IP address or a host name", |text| text.parse::<IpAddr>().is_ok() || is_host(text));
+
 /// Addresses joined by `;`.
 pub(crate) const ADDRESSES: Rule = Rule::Form("host:port, several joined by ;", |text| addresses(text).is_some());
 
@@ -244,6 +248,7 @@ mod tests {
             (DELAYS, "30d", "31d"),
             (PATH, "/data/store", "~/store"),
             (DOMAIN, "jmenv.tbsite.net:80", "a:b"),
+            (HOST, "broker-0.broker.mq.svc", "a:1"),
             (PATH_PART, "nsaddr", "ns addr"),
         ] {
             assert!(rule.check(good).is_ok(), "{good}");

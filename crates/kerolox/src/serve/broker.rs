@@ -1,6 +1,6 @@
 //! The role of the broker.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl Running {
 /// Starts it on the present runtime.
 pub(crate) async fn start(ready: &Ready<BrokerSettings>) -> Result<Running, Refused> {
     let typed = &ready.typed;
-    let told: IpAddr = typed.broker.broker_ip1.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let told = address_of(&typed.broker.broker_ip1).await?;
     let listen = listen_addr(&typed.server.bind_address, typed.server.listen_port).ip();
     warn(&Reach { listen, told, chosen: typed.address_is_set }.warnings());
     let (mode, warning) = tls::of_listener(&typed.tls).map_err(Refused::start)?;
@@ -146,6 +146,16 @@ async fn metrics(typed: &BrokerSettings, handle: &Handle) -> Result<Option<Serve
     }
 }
 
+/// The address of what clients are told: a name is looked up once, for the ids of messages; clients look it up themselves.
+async fn address_of(host: &str) -> Result<IpAddr, Refused> {
+    if let Ok(ip) = host.parse() {
+        return Ok(ip);
+    }
+    let found = tokio::net::lookup_host((host, 0)).await;
+    let found = found.map_err(|why| Refused::start(format!("brokerIP1 = {host} has no address: {why}")))?.next();
+    found.map(|found| found.ip()).ok_or_else(|| Refused::start(format!("brokerIP1 = {host} has no address")))
+}
+
 fn look_up(typed: &BrokerSettings) -> Option<AddressServer> {
     let wanted = typed.broker.fetch_namesrv_addr && typed.broker.namesrv_addr.is_empty();
     wanted.then(|| AddressServer {
@@ -199,6 +209,7 @@ fn broker_config(
         listen: listen(server.listen_port),
         fast_listen: server.listen_port.checked_sub(FAST_PORT_BELOW).filter(|port| *port > 0).map(listen),
         advertised: told,
+        advertised_name: Some(broker.broker_ip1.clone()).filter(|host| host.parse::<IpAddr>().is_err()),
         ha_address: format!("{}:{}", broker.broker_ip2, server.listen_port.saturating_add(1)),
         name: broker.broker_name.clone(),
         cluster: broker.broker_cluster_name.clone(),

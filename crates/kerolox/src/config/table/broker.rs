@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::key::{Class, key, keys};
-use crate::config::rule::{ADDRESSES, DOMAIN, IP, NAME, PATH, PATH_PART, Rule};
+use crate::config::rule::{ADDRESSES, DOMAIN, HOST, IP, NAME, PATH, PATH_PART, Rule};
 
 keys! {
     /// What a broker is and how it treats its clients.
@@ -14,8 +14,8 @@ keys! {
         .property("rocketmq.namesrv.addr")
         .env("NAMESRV_ADDR")
         .important();
-    /// Address that clients are told; set it where the first address of the machine cannot be reached by them.
-    broker_ip1: String = key("brokerIP1", IP, "")
+    /// Address or name that clients are told; set it where the first address of the machine cannot be reached by them.
+    broker_ip1: String = key("brokerIP1", HOST, "")
         .of("first address that is not loopback", |host| host.advertised())
         .important();
     /// Address that replicas are told.
