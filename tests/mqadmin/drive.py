@@ -76,7 +76,7 @@ class Pair:
         text = started.wait(until)
         if not until:
             # The stock tool would end with 0 whatever happens.
-            assert started.process.wait() == 0, "exit code %d" % started.process.returncode
+            assert started.process.wait() == 0, "exit code %d: %s" % (started.process.returncode, text)
         started.end()
         return text
 
