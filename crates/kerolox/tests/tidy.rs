@@ -287,7 +287,11 @@ fn commands_of_mqadmin_in_the_documents_are_there() {
 
 #[test]
 fn nothing_names_the_folder_that_it_was_written_in() {
-    let here = root().display().to_string();
+    let here = format!("{}/", root().display());
+    // a checkout right below the root has a name that may stand anywhere, such as /src/
+    if root().components().count() <= 2 {
+        return;
+    }
     for path in files(&[""]) {
         // what is no text has no paths to be read
         let Ok(text) = fs::read_to_string(&path) else { continue };
