@@ -15,7 +15,6 @@ pub(super) fn judge(facts: &Facts, findings: &mut Findings) {
     for broker in &facts.brokers {
         if let Some(Ok(_)) = &broker.figures {
             mismatches(broker, findings);
-            transactions(broker, findings);
         }
     }
     let stuck = facts.groups.iter().filter(|group| is_stuck(group));
@@ -52,18 +51,6 @@ fn mismatches(broker: &BrokerFacts, findings: &mut Findings) {
         let remedy =
             "give all members of the group the same topics and expressions; until then some messages reach nobody";
         findings.error(&format!("group {group}"), format!("its members subscribe differently: {how}"), remedy);
-    }
-}
-
-fn transactions(broker: &BrokerFacts, findings: &mut Findings) {
-    let Some(Ok(figures)) = &broker.figures else { return };
-    let figure = |key: &str| figures.get(key).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
-    let stuck = figure("transactionHalfStuck");
-    if stuck > 0 {
-        let age = figure("transactionHalfOldestAgeMills") / 1_000;
-        let what = format!("{stuck} half messages get no outcome, the oldest for {age} s");
-        let remedy = "start a producer of their group, and look whether its check of local transactions answers";
-        findings.warning(&format!("broker {}/{}", broker.name, broker.id), what, remedy);
     }
 }
 

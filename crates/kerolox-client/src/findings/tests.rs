@@ -314,7 +314,7 @@ fn topics_that_clients_want_and_that_are_not_there_are_named_with_the_client() {
 }
 
 #[test]
-fn groups_that_disagree_or_stand_still_and_stuck_transactions_are_found() {
+fn groups_that_disagree_or_stand_still_are_found() {
     let told = |pairs: &'static [(&str, &str)]| {
         move |f: &mut Facts| {
             if let Some(Ok(known)) = &mut f.brokers[0].figures {
@@ -324,8 +324,6 @@ fn groups_that_disagree_or_stand_still_and_stuck_transactions_are_found() {
     };
     let mismatch = only(told(&[("subscriptionMismatchGroups", "1"), ("subscriptionMismatch_g", "x wants t")]));
     check(&mismatch, Severity::Error, "group g", "subscribe differently: x wants t", "same topics");
-    let halves = only(told(&[("transactionHalfStuck", "2"), ("transactionHalfOldestAgeMills", "90000")]));
-    check(&halves, Severity::Warning, "broker b/0", "2 half messages get no outcome, the oldest for 90 s", "producer");
     let group = |oldest_ms, tps| GroupFacts { name: "g".to_owned(), lag: 5, tps, oldest_ms, clients: 2 };
     let stuck = only(|f| f.groups = vec![group(600_000, 0.0)]);
     check(
