@@ -13,10 +13,19 @@ export const check = (what, good, more = '') => { checks += 1; if (!good) { fail
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
 
+const pages = [];
+// What did not come is seldom as telling as what was there in its place.
+process.on('uncaughtException', async (error) => {
+  console.log(error.message);
+  for (const page of pages) console.log(`${page.url()}\n${(await page.locator('main').innerText({ timeout: 1000 }).catch(() => '')).slice(0, 2000)}`);
+  process.exit(1);
+});
+
 export async function visitor(options = {}) {
   const context = await browser.newContext({ locale: 'en-GB', viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(15000);
+  page.setDefaultTimeout(30000);
+  pages.push(page);
   page.on('pageerror', (error) => check(`no error in ${page.url()}`, false, error.message));
   page.on('console', (told) => { if (told.type() === 'error' && !/status of (401|404|409)/.test(told.text())) check(`no complaint in ${page.url()}`, false, told.text()); });
   page.on('dialog', (dialog) => { check('nothing of a message is executed', false, dialog.message()); dialog.dismiss(); });

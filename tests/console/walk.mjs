@@ -24,6 +24,12 @@ const walk = [
 ];
 for (const [path, wanted, name] of walk) await see(page, path, wanted, name);
 
+// A transaction in doubt is told, a settled one is not. Before any topic is deleted: RocketMQ 4.7.1 then forgets the queues
+// of half messages too, as long as it has not written down their topic.
+await page.goto(`${url}/transactions`);
+await page.getByRole('cell', { name: 'doubt' }).first().waitFor();
+check('a settled transaction is in no doubt', (await page.getByRole('cell', { name: 'settled' }).count()) === 0);
+
 // A broker: figures and a setting.
 await page.goto(`${url}/brokers`);
 await page.locator('td a').first().click();
@@ -77,11 +83,6 @@ for (const wanted of ['walk_producer', 'walk_quick', 'walk_second', 'failed']) a
 check('the trace is drawn', (await page.locator('svg.timeline rect').count()) >= 4, `${await page.locator('svg.timeline rect').count()} bars`);
 await page.goto(`${url}/trace?id=walk-key`);
 await page.getByRole('cell', { name: 'walk_quick' }).first().waitFor();
-
-// A transaction in doubt is told, a settled one is not.
-await page.goto(`${url}/transactions`);
-await page.getByRole('cell', { name: 'doubt' }).first().waitFor();
-check('a settled transaction is in no doubt', (await page.getByRole('cell', { name: 'settled' }).count()) === 0);
 
 // Delayed messages: those of a level, and those with a time of their own, one of which is taken back.
 await page.goto(`${url}/delays`);
