@@ -42,22 +42,18 @@ export NAMESRV_ADDR=127.0.0.1:$NS
 # - A lite pull consumer that was paused still gets what its last pull brings. That waits at the broker; should five sends
 #   take less time than the answer to the first, it brings all five, and the case misses the pause. On a loaded machine that
 #   was so for 3 pulls of 400, and for 10 of RocketMQ 4.7.1.
-# Any other case of the Java kit gets one more try, and the report says so: a consumer of one of some thousand cases got
-# nothing for half a minute once (see ROADMAP.md), and a run takes a quarter of an hour.
 was_bad_luck() { # KIT LOG [VERSION]
-  local again case tries=3 _
+  local again _
   case $1 in
     node)
       grep -q '^sharding_key_keeps_order FAIL' "$2" || return 1
       again=(env ONLY=sharding "CONF_CACHE=${CONF_CACHE:-$HOME/.cache/kerolox-conformance}" "$cache/kits/run.sh" node remoting) ;;
     java:*)
-      case=$(sed -n 's/^FAIL \([A-Za-z]*#[A-Za-z]*\).*/\1/p' "$2")
-      [ -n "$case" ] || return 1
-      [ "$case" = PullConsumerTest#litePauseAndResume ] || tries=1
-      again=("$cache/kits/java/run.sh" "$case" ${3:+"$3"}) ;;
+      grep -q '^FAIL PullConsumerTest#litePauseAndResume' "$2" || return 1
+      again=("$cache/kits/java/run.sh" PullConsumerTest#litePauseAndResume ${3:+"$3"}) ;;
     *) return 1 ;;
   esac
-  for _ in $(seq $tries); do
+  for _ in 1 2 3; do
     "${again[@]}" >/dev/null 2>&1 && return 0
   done
   return 1
