@@ -4,9 +4,9 @@ import json
 import re
 import sys
 
+from page import Page
+
 base, dashboard, sent, refused = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-SERIES = re.compile(r'^([a-z_][A-Za-z0-9_]*)(?:\{((?:[A-Za-z_][A-Za-z0-9_]*="(?:[^"\\]|\\.)*",?)*)\})? (\S+)$')
-LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
 # What its dashboards ask for and only a connected consumer could tell.
 OF_CLIENTS = {"rocketmq_client_consume_fail_msg_count", "rocketmq_client_consume_fail_msg_tps",
               "rocketmq_client_consume_ok_msg_tps", "rocketmq_client_consume_rt", "rocketmq_client_consumer_pull_rt",
@@ -26,37 +26,6 @@ brokeruntime_send_threadpoolqueue_headwait_timemills consumer_message_size consu
 group_get_latency_by_storetime group_diff producer_message_size producer_offset producer_tps"""
 
 
-def parse(text):
-    """Series by name; fails on anything that is no OpenMetrics text."""
-    lines = text.splitlines()
-    assert lines.pop() == "# EOF", "no end"
-    kinds, series = {}, {}
-    for line in lines:
-        if line.startswith("# "):
-            _, what, name, value = line.split(" ", 3)
-            assert what in ("HELP", "TYPE", "UNIT"), line
-            if what == "TYPE":
-                assert name not in kinds, f"{name} twice"
-                kinds[name] = value
-            continue
-        found = SERIES.match(line)
-        assert found, line
-        name, labels = found[1], tuple(sorted(LABEL.findall(found[2] or "")))
-        family = next((name[: -len(end)] for end in ("_total", "_bucket", "_sum", "_count") if name.endswith(end)
-                       and kinds.get(name[: -len(end)]) in ("counter", "histogram")), name)
-        assert family in kinds, f"{name} has no type"
-        one = series.setdefault(name, {})
-        assert labels not in one, f"{line} twice"
-        one[labels] = float(found[3])
-    return series
-
-
-def value(name, **wanted):
-    found = [v for labels, v in page[name].items() if wanted.items() <= dict(labels).items()]
-    assert len(found) == 1, (name, wanted, found)
-    return found[0]
-
-
 def same(what, ours, theirs):
     assert ours == theirs, f"{what}: the page says {ours}, mqadmin {theirs}"
     told.append(f"{what} {int(ours)}")
@@ -67,35 +36,35 @@ def rows(kind, pattern):
 
 
 told = []
-page = parse(open(f"{base}.page").read())
+page = Page(f"{base}.page")
 asked = {"rocketmq_" + name for name in OF_EXPORTER.split()}
 for panel in json.load(open(dashboard))["panels"]:
     for target in panel["targets"]:
         asked |= set(re.findall(r"\b((?:rocketmq|kerolox|process)_[a-z0-9_]+)", target["expr"]))
 may_be_empty = {"kerolox_refused_total", "rocketmq_topic_dlq_offset"}
-missing = asked - set(page) - may_be_empty - OF_CLIENTS
+missing = asked - set(page.series) - may_be_empty - OF_CLIENTS
 assert not missing, f"asked for by a dashboard, not on the page: {sorted(missing)}"
 
 queues = rows("topic", r"^\S+\s+\d+\s+(\d+)\s+(\d+)")
-same("producer offset", value("rocketmq_producer_offset", topic="orders"), sum(last for _, last in queues))
-same("sent", value("rocketmq_producer_offset", topic="orders"), sent)
+same("producer offset", page.value("rocketmq_producer_offset", topic="orders"), sum(last for _, last in queues))
+same("sent", page.value("rocketmq_producer_offset", topic="orders"), sent)
 progress = rows("group", r"^orders\s+\S+\s+\d+\s+(\d+)\s+(\d+)")
 group = {"topic": "orders", "group": "quickstart_consumer"}
-same("consumer offset", value("rocketmq_consumer_offset", **group), sum(at for _, at in progress))
+same("consumer offset", page.value("rocketmq_consumer_offset", **group), sum(at for _, at in progress))
 lag = sum(end - at for end, at in progress)
-same("lag", value("rocketmq_group_diff", **group), lag)
-late = value("kerolox_group_lag_seconds", **group)
+same("lag", page.value("rocketmq_group_diff", **group), lag)
+late = page.value("kerolox_group_lag_seconds", **group)
 assert (late > 0) == (lag > 0), (late, lag)
 puts = int(re.search(r"^msgPutTotalTodayNow\s*:\s*(\d+)", open(f"{base}.broker").read(), re.M)[1])
-same("put", value("rocketmq_brokeruntime_msg_put_total_today_now"), puts)
+same("put", page.value("rocketmq_brokeruntime_msg_put_total_today_now"), puts)
 
 for name in ("send", "store", "flush", "pull"):
-    buckets = page[f"kerolox_{name}_seconds_bucket"]
+    buckets = page.series[f"kerolox_{name}_seconds_bucket"]
     ordered = [buckets[key] for key in sorted(buckets, key=lambda labels: float(dict(labels)["le"]))]
-    assert ordered == sorted(ordered) and ordered[-1] == value(f"kerolox_{name}_seconds_count"), name
-    assert value(f"kerolox_{name}_seconds_sum") > 0, name
-assert value("kerolox_send_seconds_count") == puts, (value("kerolox_send_seconds_count"), puts)
+    assert ordered == sorted(ordered) and ordered[-1] == page.value(f"kerolox_{name}_seconds_count"), name
+    assert page.value(f"kerolox_{name}_seconds_sum") > 0, name
+assert page.value("kerolox_send_seconds_count") == puts, (page.value("kerolox_send_seconds_count"), puts)
 if refused:
-    same("refused", value("kerolox_refused_total", request="send", code="17"), refused)
-    same("missing topics", value("kerolox_missing_topics"), 1)
-print(f"{sum(map(len, page.values()))} series; " + ", ".join(told))
+    same("refused", page.value("kerolox_refused_total", request="send", code="17"), refused)
+    same("missing topics", page.value("kerolox_missing_topics"), 1)
+print(f"{page.size()} series; " + ", ".join(told))

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Scrapes a broker under real traffic of the Java client and compares what it says with mqadmin's figures.
+# Scrapes a broker and a name server under real traffic of the Java client and compares what they say with mqadmin's figures.
 #
-#   tests/metrics/run.sh                NS_PORT, BROKER_PORT and METRICS_PORT name the ports
+#   tests/metrics/run.sh                NS_PORT, BROKER_PORT, METRICS_PORT and NS_METRICS_PORT name the ports
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 NS_PORT=${NS_PORT:-19876} BROKER_PORT=${BROKER_PORT:-20911} METRICS_PORT=${METRICS_PORT:-18557}
+NS_METRICS_PORT=${NS_METRICS_PORT:-18558}
 export NAMESRV_ADDR=127.0.0.1:$NS_PORT
 DIR=$(temp_dir metrics)
 trap 'finish $? "$DIR"' EXIT
 ADMIN=$ROOT/bin/mqadmin
-PAGE=http://127.0.0.1:$METRICS_PORT
-get() { curl -s "$PAGE/$1"; }
+get() { curl -s "http://127.0.0.1:${2:-$METRICS_PORT}/$1"; }
 check() { "$PYTHON" "$ROOT/tests/metrics/check.py" "$@"; }
 # figures FILE: a page together with what mqadmin says at the same moment
 figures() {
@@ -23,7 +23,9 @@ printf 'metricsPort=%s\nautoCreateTopicEnable=false\n' "$METRICS_PORT" >"$DIR/mo
 start_broker kerolox "$BROKER_PORT" "$NAMESRV_ADDR" "$DIR/broker" "$DIR/more.conf"
 [ "$(get healthz)" = ok ] || fail "not healthy"
 get readyz | grep -q '^not ready: registered at none of the name servers' || fail "ready without a name server"
-start_namesrv kerolox "$NS_PORT" "$DIR/ns"
+echo "metricsPort=$NS_METRICS_PORT" >"$DIR/ns.conf"
+start_namesrv kerolox "$NS_PORT" "$DIR/ns" "$DIR/ns.conf"
+[ "$(get healthz "$NS_METRICS_PORT") $(get readyz "$NS_METRICS_PORT")" = "ok ready" ] || fail "the name server is not ready"
 for _ in $(seq 100); do [ "$(get readyz)" = ready ] && break; sleep 0.1; done
 [ "$(get readyz)" = ready ] || fail "not ready: $(get readyz)"
 
@@ -59,7 +61,12 @@ figures "$DIR/lagging"
 found=$(check "$DIR/lagging" "$ROOT/deploy/grafana/kerolox.json" 500 3)
 say "lagging: $found"
 
+get metrics "$NS_METRICS_PORT" >"$DIR/registered.page"
+"$ADMIN" topicList >"$DIR/topics"
 stop_server "$DIR/broker"
+get metrics "$NS_METRICS_PORT" >"$DIR/left.page"
+found=$("$PYTHON" "$ROOT/tests/metrics/namesrv.py" "$DIR/registered.page" "$DIR/left.page" "$DIR/topics")
+say "name server: $found"
 echo 'metricsSeriesMax=2' >>"$DIR/more.conf"
 start_broker kerolox "$BROKER_PORT" "$NAMESRV_ADDR" "$DIR/broker" "$DIR/more.conf"
 get metrics >"$DIR/few.page"

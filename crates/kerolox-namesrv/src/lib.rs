@@ -4,6 +4,7 @@
 //! know each other: brokers register with all of them. Routes live in memory only; the few keys that administrators
 //! store live in one file. Nothing a request carries is ever used as a path.
 
+mod figures;
 mod files;
 pub mod kv;
 mod missing;
@@ -22,6 +23,8 @@ use kerolox_wire::clock::Clock;
 use parking_lot::{Mutex, RwLock};
 use tokio::task::JoinHandle;
 
+use figures::Tally;
+pub use figures::{Figures, MemberFigures, Watch};
 use kv::{Kv, KvError};
 pub use missing::MISSING_TOPICS;
 use missing::Missing;
@@ -79,6 +82,7 @@ pub enum StartError {
 /// # Errors
 /// When the stored keys cannot be read or the address is taken.
 pub fn start(config: NamesrvConfig, clock: Arc<dyn Clock>) -> Result<Handle, StartError> {
+    let counters = Arc::clone(&config.listen.counters);
     let listening = Listening::bind(config.listen)?;
     // Lines of properties, where a backslash would begin an escape.
     let kv_path = config.kv_config_path.display().to_string().replace('\\', "\\\\");
@@ -90,25 +94,28 @@ pub fn start(config: NamesrvConfig, clock: Arc<dyn Clock>) -> Result<Handle, Sta
         settings: Settings::new(&told, config.order_message_enable, config.config_store_path),
         clock,
         registrants: Mutex::new(HashMap::new()),
+        tally: Tally::new(),
+        counters,
     });
     let serving = listening.serve(Arc::clone(&server) as Arc<dyn Service>);
     let (interval, expiry) = (config.scan_interval, config.broker_expiry);
+    let scanned = Arc::clone(&server);
     let scanning = tokio::spawn(async move {
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            server.expire(expiry);
+            scanned.expire(expiry);
         }
     });
-    Ok(Handle { serving, scanning })
+    Ok(Handle { serving, scanning, server })
 }
 
 /// A name server at work.
-#[derive(Debug)]
 pub struct Handle {
     serving: Serving,
     scanning: JoinHandle<()>,
+    server: Arc<NameServer>,
 }
 
 impl Handle {

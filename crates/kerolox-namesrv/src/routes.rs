@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use kerolox_wire::body::{DataVersion, TopicConfig, TopicConfigTable};
 
-pub use views::{Unit, clusters_body, route_body};
+pub use views::{Size, Unit, clusters_body, route_body};
 
 /// Id of the primary among a broker's replicas.
 pub const PRIMARY_ID: i64 = 0;

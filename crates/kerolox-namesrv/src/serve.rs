@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use kerolox_net::{Peer, Service};
+use kerolox_net::{Counters, Peer, Service};
 use kerolox_wire::body::{DataVersion, RegisterBrokerBody, Style, TopicList, from_json, to_json};
 use kerolox_wire::clock::Clock;
 use kerolox_wire::command::{COMMANDS, Request, Served, name_server as header};
@@ -14,6 +14,7 @@ use kerolox_wire::reply::{Reply, ReplyTo};
 use kerolox_wire::response::ResponseCode;
 use parking_lot::{Mutex, RwLock};
 
+use crate::figures::{Removal, Tally};
 use crate::kv::{Kv, ORDER_TOPIC_CONFIG};
 use crate::missing::{MISSING_TOPICS, Missing};
 use crate::routes::{Gone, Registration, Routes, Unit, clusters_body, route_body};
@@ -33,12 +34,17 @@ pub(crate) struct NameServer {
     pub(crate) clock: Arc<dyn Clock>,
     /// Connections over which brokers are registered, to close them when a registration expires.
     pub(crate) registrants: Mutex<HashMap<u64, Arc<Peer>>>,
+    pub(crate) tally: Tally,
+    /// What happens on its connections.
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Service for NameServer {
     fn serve(&self, peer: &Arc<Peer>, frames: &mut Vec<Frame>, out: &mut BytesMut) {
         for frame in frames.drain(..) {
-            self.answer(peer, &frame).encode(ReplyTo::from(&frame), out);
+            let reply = self.answer(peer, &frame);
+            self.tally.note(frame.code, reply.code);
+            reply.encode(ReplyTo::from(&frame), out);
         }
     }
 
@@ -48,7 +54,7 @@ impl Service for NameServer {
             return;
         }
         let gone = self.routes.write().disconnected(peer.id());
-        tell_gone(&gone, "its connection ended");
+        self.note_gone(&gone, Removal::Disconnected);
     }
 }
 
@@ -56,11 +62,18 @@ impl NameServer {
     /// Takes out brokers that have been silent for longer than `limit` and closes their connections.
     pub(crate) fn expire(&self, limit: Duration) {
         let gone = self.routes.write().expire(self.clock.elapsed(), limit);
-        tell_gone(&gone, "it was silent for too long");
+        self.note_gone(&gone, Removal::Expired);
         for member in gone {
             if let Some(peer) = self.registrants.lock().remove(&member.connection) {
                 peer.close("the registration expired");
             }
+        }
+    }
+
+    fn note_gone(&self, gone: &[Gone], why: Removal) {
+        self.tally.note_removed(why, gone.len());
+        for Gone { broker, id, addr, last, .. } in gone {
+            tracing::warn!(%broker, id, %addr, topics_removed = last, why = why.sentence(), "broker removed");
         }
     }
 
@@ -250,7 +263,7 @@ impl NameServer {
 
     fn unregister(&self, broker: &header::BrokerRef) -> Reply {
         let gone = self.routes.write().unregister(&broker.broker_name, broker.broker_id, &broker.broker_addr);
-        tell_gone(gone.as_slice(), "it said goodbye");
+        self.note_gone(gone.as_slice(), Removal::Unregistered);
         Reply::ok()
     }
 
@@ -339,10 +352,4 @@ fn done(result: Result<(), crate::kv::KvError>) -> Reply {
 
 fn wire_count(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-fn tell_gone(gone: &[Gone], why: &str) {
-    for Gone { broker, id, addr, last, .. } in gone {
-        tracing::warn!(%broker, id, %addr, topics_removed = last, why, "broker removed");
-    }
 }

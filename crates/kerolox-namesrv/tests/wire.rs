@@ -321,3 +321,42 @@ async fn whatever_else_is_asked_is_not_supported_and_one_way_requests_stay_unans
     assert!(matches!(silent, Err(CallError::Timeout { .. })));
     node.handle.shutdown().await;
 }
+
+#[tokio::test]
+async fn figures_tell_who_is_registered_what_was_asked_and_who_left() {
+    let node = node();
+    let watch = node.handle.watch();
+    let broker = node.caller();
+    for (name, addr) in [("a", "h:1"), ("b", "h:2"), ("c", "h:3")] {
+        broker.register(name, "0", addr, body(1, &["T"]).encode(), &[]).await;
+    }
+    broker.ask(104, &[("brokerName", "c"), ("brokerId", "0"), ("brokerAddr", "h:3"), ("clusterName", "C")]).await;
+    let client = node.caller();
+    assert_eq!(client.ask(105, &[("topic", "T")]).await.code, 0);
+    assert_eq!(client.ask(105, &[("topic", "none")]).await.code, 17);
+    client.ask(10, &[]).await;
+    node.clock.advance(Duration::from_secs(7));
+
+    let figures = watch.figures(1).unwrap();
+    assert_eq!((figures.clusters, figures.brokers, figures.topics, figures.missing_topics), (1, 2, 1, 1));
+    let told: Vec<_> = figures.members.iter().map(|one| (one.broker.as_str(), one.addr.as_str(), one.age)).collect();
+    assert_eq!((told, figures.members_all), (vec![("a", "h:1", Duration::from_secs(7))], 2));
+    let asked: Vec<_> = figures.requests.iter().filter(|(_, count)| *count > 0).copied().collect();
+    let expected = [("REGISTER_BROKER", 3), ("UNREGISTER_BROKER", 1), ("GET_ROUTEINFO_BY_TOPIC", 2), ("other", 1)];
+    assert_eq!(asked, expected);
+    assert_eq!(figures.refusals, [("GET_ROUTEINFO_BY_TOPIC", 17, 1), ("other", 3, 1)]);
+    assert_eq!(figures.removed, [("unregistered", 1), ("disconnected", 0), ("expired", 0)]);
+    assert!(figures.connections.contains(&("open", 2)) && figures.connections.contains(&("requests", 7)));
+
+    // Silent for too long, the brokers are taken out by the next scan.
+    node.clock.advance(Duration::from_secs(200));
+    let expired = async {
+        while watch.figures(1).unwrap().removed[2].1 < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(WAIT, expired).await.unwrap();
+    assert!(watch.ready().is_ok());
+    node.handle.shutdown().await;
+    assert!(watch.figures(1).is_none() && watch.ready().is_err());
+}

@@ -1,11 +1,13 @@
 //! What the routing tables tell: routes, clusters and lists of topics.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use kerolox_wire::body::{BrokerData, ClusterInfo, QueueData, Style, TopicList, TopicRouteData, to_json};
 use serde::Serialize;
 
 use super::{Broker, Queues, Routes};
+use crate::figures::MemberFigures;
 
 /// Bit of a topic's system flag: the topic belongs to a unit.
 const FLAG_UNIT: i32 = 1;
@@ -67,7 +69,41 @@ pub fn clusters_body(info: &ClusterInfo, version: i32) -> Vec<u8> {
     }
 }
 
+/// How much is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Clusters that have a broker.
+    pub clusters: usize,
+    /// Names of brokers.
+    pub brokers: usize,
+    /// Topics that some broker serves.
+    pub topics: usize,
+}
+
 impl Routes {
+    /// How much is known.
+    #[must_use]
+    pub fn size(&self) -> Size {
+        let clusters: BTreeSet<&str> = self.brokers.values().map(|broker| broker.cluster.as_str()).collect();
+        Size { clusters: clusters.len(), brokers: self.brokers.len(), topics: self.topics.len() }
+    }
+
+    /// Registered brokers in order of their names and ids, the first `most`, and how many there are in all.
+    #[must_use]
+    pub fn members(&self, now: Duration, most: usize) -> (Vec<MemberFigures>, usize) {
+        let all = self.brokers.values().map(|broker| broker.members.len()).sum();
+        let each = self.brokers.iter().flat_map(|(name, broker)| {
+            broker.members.iter().map(move |(id, member)| MemberFigures {
+                cluster: broker.cluster.clone(),
+                broker: name.to_string(),
+                id: *id,
+                addr: member.addr.clone(),
+                age: now.saturating_sub(member.registered),
+            })
+        });
+        (each.take(most).collect(), all)
+    }
+
     /// Where a topic's queues are; none when no known broker has any.
     #[must_use]
     pub fn route(&self, topic: &str) -> Option<TopicRouteData> {

@@ -34,6 +34,7 @@ pub(crate) fn page() -> String {
         (Role::Broker, Class::Server),
         (Role::Broker, Class::Client),
         (Role::Broker, Class::Tls),
+        (Role::Broker, Class::Metrics),
         (Role::Console, Class::Console),
     ];
     let head = "\n| key | type | default | unit | live | allowed | what it does |\n\

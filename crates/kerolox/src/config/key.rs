@@ -20,6 +20,8 @@ pub(crate) enum Class {
     Tls,
     /// The web console, which RocketMQ has as a program of its own.
     Console,
+    /// What a node tells about itself, for which RocketMQ 4.x has an exporter.
+    Metrics,
 }
 
 impl Class {
@@ -33,6 +35,7 @@ impl Class {
             Self::Namesrv => "NamesrvConfig",
             Self::Tls => "TLS system properties",
             Self::Console => "Console",
+            Self::Metrics => "Metrics",
         }
     }
 }

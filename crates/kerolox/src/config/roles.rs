@@ -8,7 +8,7 @@ use super::load::{Given, Problems, load};
 use super::paths;
 use super::settings::Settings;
 use super::table::{
-    BrokerKeys, ClientKeys, ConsoleKeys, NamesrvKeys, Role, ServerKeys, StoreKeys, TlsKeys, WatchedKeys,
+    BrokerKeys, ClientKeys, ConsoleKeys, MetricsKeys, NamesrvKeys, Role, ServerKeys, StoreKeys, TlsKeys, WatchedKeys,
 };
 use super::values::Values;
 
@@ -24,6 +24,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) console: ConsoleKeys,
     /// Whether the console's port was said rather than left at its default.
     pub(crate) console_port_is_set: bool,
+    pub(crate) metrics: MetricsKeys,
     /// Whether the port of the metrics was said.
     pub(crate) metrics_port_is_set: bool,
     /// Whether `brokerIP1` was said rather than found.
@@ -36,6 +37,7 @@ pub(crate) struct BrokerSettings {
 #[derive(Clone, Debug)]
 pub(crate) struct NamesrvSettings {
     pub(crate) namesrv: NamesrvKeys,
+    pub(crate) metrics: MetricsKeys,
     pub(crate) server: ServerKeys,
     pub(crate) tls: TlsKeys,
 }
@@ -74,6 +76,7 @@ pub(crate) fn broker(given: &Given) -> Result<Ready<BrokerSettings>, Problems> {
         tls: TlsKeys::read(&loaded.values),
         console: ConsoleKeys::read(&loaded.values),
         console_port_is_set: loaded.values.is_set("consolePort"),
+        metrics: MetricsKeys::read(&loaded.values),
         metrics_port_is_set: loaded.values.is_set("metricsPort"),
         address_is_set: loaded.values.is_set("brokerIP1"),
         accounts: None,
@@ -99,6 +102,7 @@ pub(crate) fn namesrv(given: &Given) -> Result<Ready<NamesrvSettings>, Problems>
     let loaded = load(given)?;
     let typed = NamesrvSettings {
         namesrv: NamesrvKeys::read(&loaded.values),
+        metrics: MetricsKeys::read(&loaded.values),
         server: ServerKeys::read(&loaded.values),
         tls: TlsKeys::read(&loaded.values),
     };

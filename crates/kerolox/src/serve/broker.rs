@@ -21,6 +21,7 @@ use crate::config::roles::{self, BrokerSettings, Ready};
 use crate::config::rule::addresses;
 use crate::config::settings::{Change, Settings};
 use crate::config::table::Role;
+use crate::metrics::{self, Watched};
 
 const WHAT: &str = "broker";
 /// Port of the fast listener, below the main one.
@@ -33,7 +34,7 @@ pub(crate) fn run(given: &Given) -> ExitCode {
         let ready = roles::broker(given)?;
         let _word = leave_word("broker");
         warn(&ready.warnings);
-        let running = ending.unless_asked(start(&ready)).await?;
+        let running = ending.unless_asked(start(&ready, None)).await?;
         running.boast();
         ending.asked().await;
         ending.during(running.shutdown()).await;
@@ -77,8 +78,11 @@ impl Running {
     }
 }
 
-/// Starts it on the present runtime.
-pub(crate) async fn start(ready: &Ready<BrokerSettings>) -> Result<Running, Refused> {
+/// Starts it on the present runtime; its metrics tell of the name server `beside` it too.
+pub(crate) async fn start(
+    ready: &Ready<BrokerSettings>,
+    beside: Option<kerolox_namesrv::Watch>,
+) -> Result<Running, Refused> {
     let typed = &ready.typed;
     let told = address_of(&typed.broker.broker_ip1).await?;
     let listen = listen_addr(&typed.server.bind_address, typed.server.listen_port).ip();
@@ -118,32 +122,11 @@ pub(crate) async fn start(ready: &Ready<BrokerSettings>) -> Result<Running, Refu
     let handle = Arc::new(started.map_err(Refused::start)?);
     // Clients that ask right after the success line must find the broker; failures are logged where they are tried again.
     let _not_registered = handle.announce().await;
-    let metrics = metrics(typed, &handle).await?;
+    let watched = Watched { broker: Some(handle.watch()), namesrv: beside };
+    let metrics = metrics::start(&typed.metrics, typed.metrics_port_is_set, watched).await?;
     let looking_up =
         look_up.map(|server| tokio::spawn(keep_looking_up(server, Arc::clone(&handle), name_servers.clone())));
     Ok(Running { handle, name: typed.broker.broker_name.clone(), name_servers, looking_up, metrics })
-}
-
-/// Serves the broker's figures where that is wanted. A port that nobody chose and that is taken is no reason not to start.
-async fn metrics(typed: &BrokerSettings, handle: &Handle) -> Result<Option<Server>, Refused> {
-    let broker = &typed.broker;
-    if broker.metrics_port == 0 {
-        return Ok(None);
-    }
-    let listen = listen_addr(&broker.metrics_bind_address, broker.metrics_port);
-    match crate::metrics::start(listen, handle.watch(), broker.metrics_series_max).await {
-        Ok(server) => {
-            tracing::info!(addr = %server.local_addr(), "metrics are served");
-            Ok(Some(server))
-        }
-        Err(why) if typed.metrics_port_is_set => {
-            Err(Refused::start(format!("metrics cannot be served on {listen}: {why}; set metricsPort to another port")))
-        }
-        Err(why) => {
-            tracing::warn!("the node runs without metrics: {listen} cannot be listened on: {why}");
-            Ok(None)
-        }
-    }
 }
 
 /// The address of what clients are told: a name is looked up once, for the ids of messages; clients look it up themselves.

@@ -43,7 +43,7 @@ pub(crate) struct Refused {
 
 impl Refused {
     /// Something other than the settings is in the way.
-    fn start(why: impl fmt::Display) -> Self {
+    pub(crate) fn start(why: impl fmt::Display) -> Self {
         Self { sentences: vec![why.to_string()], code: exit::START }
     }
 }
@@ -107,7 +107,7 @@ fn leave_word(role: &str) -> Option<RunFile> {
 }
 
 /// The address to listen on; the table has checked it.
-fn listen_addr(ip: &str, port: u16) -> SocketAddr {
+pub(crate) fn listen_addr(ip: &str, port: u16) -> SocketAddr {
     SocketAddr::new(ip.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port)
 }
 

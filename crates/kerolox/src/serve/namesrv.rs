@@ -10,6 +10,7 @@ use super::{Ending, Refused, leave_word, listen_addr, on_runtime, say, tls, warn
 use crate::clock::SystemClock;
 use crate::config::load::Given;
 use crate::config::roles::{self, NamesrvSettings, Ready};
+use crate::metrics::{self, Watched};
 
 const WHAT: &str = "name server";
 
@@ -21,9 +22,19 @@ pub(crate) fn run(given: &Given) -> ExitCode {
         let _word = leave_word("namesrv");
         warn(&ready.warnings);
         let handle = start(&ready, given)?;
+        let watched = Watched { namesrv: Some(handle.watch()), ..Watched::default() };
+        // The port is 0 unless somebody chose it.
+        let metrics = metrics::start(&ready.typed.metrics, true, watched).await?;
         say("The Name Server boot success. serializeType=JSON");
         ending.asked().await;
-        ending.during(handle.shutdown()).await;
+        ending
+            .during(async {
+                if let Some(metrics) = metrics {
+                    metrics.shutdown().await;
+                }
+                handle.shutdown().await;
+            })
+            .await;
         Ok(())
     })
 }

@@ -53,7 +53,7 @@ pub(crate) fn run(how: &Standalone) -> ExitCode {
         let at = SocketAddr::new(from_here(name_server.local_addr().ip()), name_server.local_addr().port());
         let ready = roles::broker(&how.broker(&data, file, at.to_string()))?;
         warn(&ready.warnings);
-        let running = ending.unless_asked(broker::start(&ready)).await?;
+        let running = ending.unless_asked(broker::start(&ready, Some(name_server.watch()))).await?;
         let console = console::beside(&ready.typed, at).await?;
         running.boast();
         say(next_steps(at, &data, &program()));

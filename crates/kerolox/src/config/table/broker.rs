@@ -58,12 +58,6 @@ keys! {
         .ms();
     /// Whether registrations are compressed.
     compressed_register: bool = key("compressedRegister", Rule::Switch, "false");
-    /// Port of `/metrics`, `/healthz` and `/readyz`; 0: none.
-    metrics_port: u16 = key("metricsPort", Rule::Number(0, 65_535), "0").later();
-    /// Address on which that port listens.
-    metrics_bind_address: String = key("metricsBindAddress", IP, "127.0.0.1").later();
-    /// Most topics, and most pairs of group and topic, that `/metrics` tells one by one; the rest is counted.
-    metrics_series_max: usize = key("metricsSeriesMax", Rule::Number(1, 1_000_000), "5000").later();
     /// Region that clients are told.
     region_id: String = key("regionId", Rule::Text, "DefaultRegion");
     /// Whether requests are checked against accounts of the 4.x kind.

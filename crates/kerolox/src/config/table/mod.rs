@@ -6,12 +6,14 @@ mod guards;
 mod ignored;
 mod later;
 mod live;
+mod metrics;
 mod namesrv;
 mod net;
 mod store;
 
 pub(crate) use broker::BrokerKeys;
 pub(crate) use console::{ConsoleKeys, WatchedKeys};
+pub(crate) use metrics::MetricsKeys;
 pub(crate) use namesrv::NamesrvKeys;
 pub(crate) use net::{ClientKeys, ServerKeys, TlsKeys};
 pub(crate) use store::StoreKeys;
@@ -61,6 +63,7 @@ impl Role {
                 ignored::NET_IGNORED,
                 ignored::CLIENT_IGNORED,
                 console::CONSOLE_KEYS,
+                metrics::METRICS_KEYS,
             ],
             Self::Namesrv => vec![
                 namesrv::NAMESRV_KEYS,
@@ -70,6 +73,7 @@ impl Role {
                 net::SERVER_KEYS,
                 net::TLS_KEYS,
                 ignored::NET_IGNORED,
+                metrics::METRICS_KEYS,
             ],
             Self::Console => vec![
                 console::CONSOLE_KEYS,

@@ -1,80 +1,20 @@
-//! The text of `/metrics`. Names that begin with `rocketmq_` and their labels are those of RocketMQ's exporter, so that
+//! The figures of a broker. Names that begin with `rocketmq_` and their labels are those of RocketMQ's exporter, so that
 //! its dashboards and alerts go on; what it has no name for begins with `kerolox_`.
 
 use std::fmt;
 
 use kerolox_broker::{Figures, GroupFigures, TopicFigures};
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::registry::Registry;
 
-use super::process;
+use super::text::{Out, kind};
 
-/// What Prometheus takes the text for.
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// The text of all figures.
-pub(super) fn page(figures: Figures) -> Result<String, fmt::Error> {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(Page(figures)));
-    let mut out = String::new();
-    text::encode(&mut out, &registry)?;
-    Ok(out)
-}
-
-#[derive(Debug)]
-struct Page(Figures);
-
-impl Collector for Page {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut out = Out(encoder);
-        let figures = &self.0;
-        out.one("kerolox_build", "Release of this broker", "version", env!("CARGO_PKG_VERSION"))?;
-        broker(figures, &mut out)?;
-        topics(figures, &mut out)?;
-        groups(figures, &mut out)?;
-        refusals(figures, &mut out)?;
-        times(figures, &mut out)?;
-        for (name, help, grows, value) in process::rows() {
-            out.family(name, help, kind(grows), [(vec![], value)])?;
-        }
-        Ok(())
-    }
-}
-
-/// Names and values of a series' labels.
-type Labels<'a> = Vec<(&'static str, &'a str)>;
-
-/// Writes families of series.
-struct Out<'a>(DescriptorEncoder<'a>);
-
-impl Out<'_> {
-    fn family<'a>(
-        &mut self,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        series: impl IntoIterator<Item = (Labels<'a>, f64)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
-        for (labels, value) in series {
-            let mut one = family.encode_family(&labels)?;
-            match kind {
-                MetricType::Counter => one.encode_counter::<NoLabelSet, f64, f64>(&value, None)?,
-                _ => one.encode_gauge(&value)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn one(&mut self, name: &str, help: &str, label: &'static str, value: &str) -> fmt::Result {
-        self.family(name, help, MetricType::Gauge, [(vec![(label, value)], 1.0)])
-    }
-}
-
-const fn kind(grows: bool) -> MetricType {
-    if grows { MetricType::Counter } else { MetricType::Gauge }
+/// Writes all of them.
+pub(super) fn write(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
+    broker(figures, out)?;
+    topics(figures, out)?;
+    groups(figures, out)?;
+    refusals(figures, out)?;
+    times(figures, out)
 }
 
 /// Names of the exporter, the entry of the runtime table, and which of its words counts.
@@ -302,15 +242,7 @@ fn times(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
             "flush" => "Syncs of the log",
             _ => "Pulls that were answered without waiting",
         };
-        let name = format!("kerolox_{name}_seconds");
-        let classes: Vec<(f64, u64)> = read
-            .classes
-            .iter()
-            // The encoder knows the last class by this end.
-            .map(|(end, count)| (if end.is_finite() { *end } else { f64::MAX }, *count))
-            .collect();
-        let mut histogram = out.0.encode_descriptor(&name, help, None, MetricType::Histogram)?;
-        histogram.encode_histogram::<NoLabelSet>(read.sum.as_secs_f64(), read.count(), &classes, None)?;
+        out.histogram(&format!("kerolox_{name}_seconds"), help, read)?;
     }
     Ok(())
 }
