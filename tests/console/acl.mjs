@@ -21,7 +21,7 @@ await row.getByText('audit=SUB').waitFor();
 await row.getByRole('button', { name: 'Edit' }).click();
 await page.getByLabel('Groups not listed').selectOption('SUB');
 await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
-await row.getByRole('cell', { name: 'SUB', exact: true }).waitFor();
+await row.getByText('others: SUB').waitFor();
 await row.getByRole('button', { name: 'Delete' }).click();
 await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
 await page.getByText('Deleted.').waitFor();

@@ -60,6 +60,9 @@ export async function see(page, path, wanted, name) {
   await page.getByText(wanted).first().waitFor();
   const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth + 1);
   check(`${name} fits its width`, !wide);
+  // A table that bursts its frame hides its last columns, which hold the buttons.
+  const burst = await page.evaluate(() => [...document.querySelectorAll('.scroll:has(table)')].filter((box) => box.scrollWidth > box.clientWidth + 1).map((box) => `${box.ariaLabel} ${box.scrollWidth} > ${box.clientWidth}`));
+  check(`tables of ${name} fit their frames`, !burst.length, burst.join(', '));
   await audit(page, name);
   await shot(page, name);
 }

@@ -101,26 +101,29 @@ function route(focus) {
     admin: session.role === 'admin', session,
     onLeave: (end) => leave.push(end),
     /** Loads now and every few seconds while the page can be seen; a failure is told, and what was shown stays. */
-    keep(load, draw, every = 5000) {
+    keep(load, draw, every = 5000) { // 0: once, and again only until it has worked
       const trouble = h('p', { class: 'trouble', role: 'alert' });
       const place = h('div');
       fill(root, trouble, place);
       let timer = 0;
       let ended = false;
+      let missed = false;
       const again = async () => {
         clearTimeout(timer);
         if (document.visibilityState === 'visible') {
           try {
             const data = await load(aborting.signal);
             if (ended) return;
+            missed = false;
             fill(trouble);
             draw(data, place);
           } catch (error) {
             if (ended || error.name === 'AbortError') return;
-            fill(trouble, `${error.message} ${every ? t('Trying again…') : ''}`);
+            missed = error.status === 0 || error.status >= 500;
+            fill(trouble, `${error.message} ${every || missed ? t('Trying again…') : ''}`);
           }
         }
-        if (every && !ended) timer = setTimeout(again, every);
+        if ((every || missed) && !ended) timer = setTimeout(again, every || 5000);
       };
       leave.push(() => { ended = true; clearTimeout(timer); });
       again();

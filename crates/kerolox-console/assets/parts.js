@@ -23,6 +23,9 @@ export function time(ms) {
   return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
 }
 
+/** With the milliseconds: for what is compared with other clocks and logs. */
+export const exact = (ms) => (!ms || ms < 0 ? '–' : `${time(ms)}.${String(ms % 1000).padStart(3, '0')}`);
+
 export function span(ms) {
   if (ms === null || ms === undefined) return '–';
   const seconds = Math.round(ms / 1000);
@@ -37,11 +40,14 @@ export const link = (to, text, props = {}) => h('a', { href: to, 'data-key': `li
 
 export const button = (text, onclick, props = {}) => h('button', { type: 'button', onclick, ...props }, text);
 
+// On a phone a cell is a label and one thing beside it.
+const one = (content) => (Array.isArray(content) ? h('div', {}, content) : content);
+
 /** columns: { label, cell(row), num } */
 export function table(caption, columns, rows, empty = t('Nothing here.')) {
   if (!rows.length) return h('p', { class: 'empty' }, empty);
   const head = h('tr', {}, columns.map((c) => h('th', { scope: 'col', class: c.num && 'num' }, c.label)));
-  const body = rows.map((row) => h('tr', {}, columns.map((c) => h('td', { class: [c.num && 'num', c.wrap && 'wrap'].filter(Boolean).join(' ') || null, 'data-label': typeof c.label === 'string' ? c.label : '' }, c.cell(row)))));
+  const body = rows.map((row) => h('tr', {}, columns.map((c) => h('td', { class: [c.num && 'num', c.wrap && 'wrap'].filter(Boolean).join(' ') || null, 'data-label': typeof c.label === 'string' ? c.label : '' }, one(c.cell(row))))));
   return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
     h('table', {}, h('caption', { class: 'hidden' }, caption), h('thead', {}, head), h('tbody', {}, body)));
 }

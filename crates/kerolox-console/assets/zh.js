@@ -53,7 +53,7 @@ export const ZH = {
   'Empty: the earliest': '留空：从最早的开始', 'Every topic that clients asked for is there.': '客户端请求的主题都存在。', 'Failures': '失败记录', 'Forget': '清除记录',
   'Found in body, keys or id': '消息体、Keys 或 ID 中包含', 'Given up': '已放弃', 'Go on': '继续', 'Groups not listed': '未列出的消费组',
   'Half messages whose producers have not said yet whether they are to be delivered. A producer of the same group is asked again and again.': '生产者尚未确认是否投递的半消息。Broker 会不断回查同组的生产者。',
-  'In': '剩余', 'In doubt': '悬而未决', 'Later messages': '更晚的消息', 'Level': '级别', 'May administer': '管理员权限', 'Message id or key': '消息 ID 或键',
+  'In doubt': '悬而未决', 'Later messages': '更晚的消息', 'Level': '级别', 'May administer': '管理员权限', 'Message id or key': '消息 ID 或键',
   'More than 6 characters': '多于 6 个字符',
   'No client has told anything of it. Clients trace when they are told to, into a trace topic that the broker has (traceTopicEnable).': '没有该消息的轨迹。客户端需开启轨迹，且 Broker 需有轨迹主题（traceTopicEnable）。',
   'No level was used yet.': '尚未使用任何延时级别。', 'No transaction is in doubt.': '没有悬而未决的事务。', 'Nobody to ask': '无可回查的生产者', 'Nothing is wrong.': '没有发现问题。',
@@ -69,6 +69,8 @@ export const ZH = {
   'What clients sign their requests with where aclEnable is true. The accounts of this console are another page.': 'aclEnable 为 true 时客户端用于签名的账号。控制台自身的账号在另一页。',
   'What clients told': '客户端上报', 'commit': '提交', 'consume': '消费', 'consumed': '消费', 'delayed': '延时', 'failed': '失败', 'half': '半消息', 'ms': '毫秒', 'no end told': '未上报结果',
   'normal': '普通', 'nothing': '无', 'ordered': '顺序', 'paused': '已暂停', 'running': '进行中', 'send': '发送', 'send and consume': '发送和消费', 'sent': '发送', 'stored': '存储',
+  'in {span}': '{span}后', 'others: {perm}': '其他：{perm}', Reason: '原因', 'filtered out': '已过滤', 'pulled by the client': '客户端拉取方式', 'not consumed yet': '尚未消费',
+  'nobody is connected': '无客户端在线', unknown: '未知', 'the newest message': '最新的消息', Owner: '所属客户端', 'since {time}': '自 {time}', 'since {time} or longer': '自 {time} 或更早',
   'transaction': '事务', '{n} waiting': '{n} 条等待中',
   '{sent} sent, {passed} passed over, {failed} failed, {left} left, {rate}/s': '已投递 {sent}，跳过 {passed}，失败 {failed}，剩余 {left}，每秒 {rate}',
 };

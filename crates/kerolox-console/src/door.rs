@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::accounts::Accounts;
 use crate::audit::Audit;
 use crate::live::Live;
+use crate::owners::Owners;
 use crate::replays::Replays;
 use crate::sessions::Sessions;
 use crate::throttle::Throttle;
@@ -24,6 +25,8 @@ pub(crate) struct Door {
     pub(crate) throttle: Mutex<Throttle>,
     pub(crate) audit: Audit,
     pub(crate) live: Live,
+    /// Since when clients have had their queues.
+    pub(crate) owners: Mutex<Owners>,
     /// Dead letters that are being sent again.
     pub(crate) replays: Arc<Replays>,
     /// One password is checked at a time: each takes 20 MB.

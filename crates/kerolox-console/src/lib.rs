@@ -13,6 +13,7 @@ mod error;
 mod guard;
 pub mod http;
 mod live;
+mod owners;
 mod password;
 mod replays;
 mod sessions;

@@ -75,6 +75,7 @@ pub async fn start(config: ConsoleConfig, client: Client) -> Result<Handle, Star
     let door = Arc::new(Door {
         live: Live::new(client.clone()),
         client,
+        owners: Mutex::default(),
         replays: Arc::new(replays),
         accounts,
         sessions: Mutex::new(Sessions::default()),

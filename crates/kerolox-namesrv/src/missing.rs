@@ -40,10 +40,15 @@ impl Missing {
         *asked = Asked { count: asked.count + 1, last_ms: now_ms, client };
     }
 
+    /// Forgets those that are `there` by now: when such a topic is deleted later, nobody has asked for it since.
+    pub(crate) fn forget(&self, there: impl Fn(&str) -> bool) {
+        self.0.lock().retain(|topic, _| !there(topic.as_str()));
+    }
+
     /// Those that are not `there` by now; the others are forgotten.
     pub(crate) fn list(&self, there: impl Fn(&str) -> bool) -> KvTable {
-        let missing = &mut self.0.lock();
-        missing.retain(|topic, _| !there(topic.as_str()));
+        self.forget(there);
+        let missing = self.0.lock();
         let told = |asked: &Asked| format!("{} {} {}", asked.count, asked.last_ms, asked.client);
         KvTable { table: missing.iter().map(|(topic, asked)| (topic.to_string(), told(asked))).collect() }
     }

@@ -253,6 +253,10 @@ impl NameServer {
             let some: Vec<_> = registered.skipped.iter().take(NAMED_MAX).collect();
             tracing::warn!(broker = %name, count = registered.skipped.len(), ?some, "illegal topics left out");
         }
+        {
+            let routes = self.routes.read();
+            self.missing.forget(|topic| routes.route(topic).is_some());
+        }
         let (master_addr, ha_server_addr) = registered.primary.unzip();
         let reply = Reply::of(&header::RegisterBrokerResult { ha_server_addr, master_addr });
         match self.kv.lock().list(ORDER_TOPIC_CONFIG) {

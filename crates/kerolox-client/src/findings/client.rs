@@ -38,7 +38,8 @@ fn missing(missing: &[MissingTopic], now_ms: i64, findings: &mut Findings) {
         }
         named.push(&one.topic);
         let group = one.group.as_ref().map_or_else(String::new, |group| format!(" (group {group})"));
-        let what = format!("is wanted and not there: asked for {} times, last by {}{group}", one.count, one.client);
+        let often = if one.count == 1 { "once".to_owned() } else { format!("{} times", one.count) };
+        let what = format!("is wanted and not there: asked for {often}, last by {}{group}", one.client);
         let remedy = format!("mqadmin updateTopic -c CLUSTER -t {}", one.topic);
         findings.error(&format!("topic {}", one.topic), what, remedy);
     }

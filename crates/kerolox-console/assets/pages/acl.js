@@ -6,6 +6,9 @@ import { t } from '../words.js';
 const PERMISSIONS = () => [['DENY', t('nothing')], ['PUB', t('send')], ['SUB', t('consume')], ['PUB|SUB', t('send and consume')]];
 const lines = (text) => text.split('\n').map((line) => line.trim()).filter(Boolean);
 
+/** What is listed, a line each, and what holds for the rest. */
+const listed = (perms, others) => [(perms ?? []).map((one) => h('div', {}, one)), h('small', {}, t('others: {perm}', { perm: others ?? 'DENY' }))];
+
 function edit(account, again) {
   const key = field(t('Access key'), 'text', { required: true, minlength: 7, pattern: '[^,=\\s]+', hint: t('More than 6 characters') });
   const secret = field(t('Secret key'), 'password', { required: !account, minlength: 7, autocomplete: 'new-password', hint: account ? t('Empty: as it was') : t('More than 6 characters') });
@@ -43,8 +46,7 @@ export function acl({ keep, admin }) {
         h('p', {}, `${t('Addresses that need no account')}: ${item.white.filter(Boolean).join(', ') || t('none')} `, admin ? button(t('Edit'), () => editWhite(item.white, again), { 'aria-label': t('Edit {what}', { what: t('Addresses that need no account') }), 'data-key': `white:${item.broker}` }) : null),
         table(t('Accounts'), [
           { label: t('Access key'), cell: (row) => row.accessKey }, { label: t('Role'), cell: (row) => (row.admin ? tag(t('administrator'), 'good') : '–') },
-          { label: t('Topics not listed'), cell: (row) => row.topicPerm ?? 'DENY' }, { label: t('Groups not listed'), cell: (row) => row.groupPerm ?? 'DENY' },
-          { label: t('Topics'), wrap: true, cell: (row) => (row.topicPerms ?? []).join(' ') || '–' }, { label: t('Groups'), wrap: true, cell: (row) => (row.groupPerms ?? []).join(' ') || '–' },
+          { label: t('Topics'), wrap: true, cell: (row) => listed(row.topicPerms, row.topicPerm) }, { label: t('Groups'), wrap: true, cell: (row) => listed(row.groupPerms, row.groupPerm) },
           { label: t('Addresses'), cell: (row) => row.white || '–' },
           ...(admin ? [{ label: t('Change'), cell: (row) => [
             button(t('Edit'), () => edit(row, again), { 'aria-label': t('Edit {what}', { what: row.accessKey }), 'data-key': `edit:${item.broker}:${row.accessKey}` }), ' ',

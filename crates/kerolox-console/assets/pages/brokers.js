@@ -21,43 +21,52 @@ export function brokers({ keep }) {
   });
 }
 
+/** What one broker says of itself: figures that go on by themselves, and settings. */
 export function broker({ keep, params, admin }) {
   const at = path`/api/brokers/${params.name}/${params.id}`;
-  let filter = '';
-  const again = keep((signal) => get(at, signal), (data, place) => {
+  const search = field(t('Find a setting'), 'search', { oninput: () => drawSettings() });
+  const figures = h('div'); const all = h('div'); const settings = h('h2'); const list = h('div');
+  let data = null;
+  const again = keep((signal) => get(at, signal), (told, place) => {
+    data = told;
+    if (!figures.isConnected) {
+      fill(place, heading(`${data.node.name} · ${data.node.id === 0 ? t('primary') : t('replica')}`), figures,
+        h('details', {}, h('summary', {}, t('All figures')), all), settings, h('div', { class: 'filters', role: 'search' }, search.box), list);
+    }
+    drawFigures();
+    drawSettings();
+  });
+
+  function drawFigures() {
     const r = data.runtime;
     const first = (key) => (r[key] ?? '').split(' ')[0];
-    const rows = Object.entries(data.config).filter(([key, value]) => `${key} ${value}`.toLowerCase().includes(filter));
-    const list = h('div');
-    const search = field(t('Find a setting'), 'search', { value: filter, 'data-key': 'search', oninput: (event) => { filter = event.target.value.toLowerCase(); drawList(); } });
-    const drawList = () => {
-      const found = Object.entries(data.config).filter(([key, value]) => `${key} ${value}`.toLowerCase().includes(filter));
-      fill(list, table(t('Settings'), [
-        { label: t('Key'), cell: ([key]) => key },
-        { label: t('Value'), wrap: true, cell: ([, value]) => value || '–' },
-        { label: '', cell: ([key, value]) => (admin && data.editable.includes(key) ? button(t('Edit'), () => edit(key, value), { 'aria-label': t('Edit {what}', { what: key }), 'data-key': `edit:${key}` }) : '') },
-      ], found));
-    };
-    const edit = (key, value) => {
-      const asked = field(key, 'text', { value, required: true });
-      dialog(t('Edit {what}', { what: key }), [asked.box], t('Save'), async () => {
-        await put(`${at}/config`, { key, value: asked.value });
-        note(t('Saved.'));
-        again();
-      });
-    };
-    fill(place, heading(`${data.node.name} · ${data.node.id === 0 ? t('primary') : t('replica')}`),
-      facts([
-        [t('Address'), data.node.address], [t('Cluster'), data.node.cluster], [t('Release'), r.brokerVersionDesc],
-        [t('Running since'), time(Number(r.bootTimestamp))], [t('In, messages/s'), rate(Number(first('putTps')))],
-        [t('Out, messages/s'), rate(Number(first('getTransferedTps')))], [t('Stored in all'), count(Number(r.msgPutTotalTodayNow ?? 0))],
-        [t('Disk used'), `${Math.round(Number(r.commitLogDiskRatio ?? 0) * 100)} %`], [t('Log'), bytes(Number(r.commitLogMaxOffset ?? 0) - Number(r.commitLogMinOffset ?? 0))],
-        [t('Oldest message'), time(Number(r.earliestMessageTimeStamp))], [t('Not flushed'), bytes(Number(r.remainHowManyDataToFlush ?? 0))],
-        [t('Not dispatched'), bytes(Number(r.dispatchBehindBytes ?? 0))],
-      ]),
-      h('details', {}, h('summary', {}, t('All figures')), table(t('All figures'), [
-        { label: t('Name'), cell: ([key]) => key }, { label: t('Value'), wrap: true, cell: ([, value]) => value }], Object.entries(r))),
-      h('h2', {}, `${t('Settings')} (${rows.length})`), search.box, list);
-    drawList();
-  }, 0);
+    fill(figures, facts([
+      [t('Address'), data.node.address], [t('Cluster'), data.node.cluster], [t('Release'), r.brokerVersionDesc],
+      [t('Running since'), time(Number(r.bootTimestamp))], [t('In, messages/s'), rate(Number(first('putTps')))],
+      [t('Out, messages/s'), rate(Number(first('getTransferedTps')))], [t('Stored in all'), count(Number(r.msgPutTotalTodayNow ?? 0))],
+      [t('Disk used'), `${Math.round(Number(r.commitLogDiskRatio ?? 0) * 100)} %`], [t('Log'), bytes(Number(r.commitLogMaxOffset ?? 0) - Number(r.commitLogMinOffset ?? 0))],
+      [t('Oldest message'), time(Number(r.earliestMessageTimeStamp))], [t('Not flushed'), bytes(Number(r.remainHowManyDataToFlush ?? 0))],
+      [t('Not dispatched'), bytes(Number(r.dispatchBehindBytes ?? 0))],
+    ]));
+    fill(all, table(t('All figures'), [
+      { label: t('Name'), cell: ([key]) => key }, { label: t('Value'), wrap: true, cell: ([, value]) => value }], Object.entries(r)));
+  }
+  function drawSettings() {
+    const word = search.value.toLowerCase();
+    const found = Object.entries(data.config).filter(([key, value]) => `${key} ${value}`.toLowerCase().includes(word));
+    fill(settings, `${t('Settings')} (${found.length})`);
+    fill(list, table(t('Settings'), [
+      { label: t('Key'), cell: ([key]) => key },
+      { label: t('Value'), wrap: true, cell: ([, value]) => value || '–' },
+      { label: t('Change'), cell: ([key, value]) => (admin && data.editable.includes(key) ? button(t('Edit'), () => edit(key, value), { 'aria-label': t('Edit {what}', { what: key }), 'data-key': `edit:${key}` }) : '–') },
+    ], found));
+  }
+  function edit(key, value) {
+    const asked = field(key, 'text', { value, required: true });
+    dialog(t('Edit {what}', { what: key }), [asked.box], t('Save'), async () => {
+      await put(`${at}/config`, { key, value: asked.value });
+      note(t('Saved.'));
+      again();
+    });
+  }
 }

@@ -4,7 +4,7 @@ import { button, count, field, heading, link, note, span, sure, table, tag, time
 import { t } from '../words.js';
 
 const columns = () => [
-  { label: t('Due'), cell: (m) => time(m.dueMs) }, { label: t('In'), cell: (m) => (m.dueMs ? span(Math.max(0, m.dueMs - Date.now())) : '–') },
+  { label: t('Due'), cell: (m) => [time(m.dueMs), m.dueMs ? h('small', {}, t('in {span}', { span: span(Math.max(0, m.dueMs - Date.now())) })) : null] },
   { label: t('Topic'), cell: (m) => (m.topic ? link(`/topics/${encodeURIComponent(m.topic)}`, m.topic) : '–') },
   { label: t('Message id'), cell: (m) => link(`/messages/${encodeURIComponent(m.offsetId)}`, m.id, { class: 'id' }) },
   { label: t('Keys'), cell: (m) => m.keys ?? '–' }, { label: t('Broker'), cell: (m) => m.broker }, { label: t('Stored'), cell: (m) => time(m.storeMs) },
@@ -49,7 +49,7 @@ export function delays({ admin, signal, keep, onLeave }) {
     const data = await get(path`/api/delays/levels/${broker}/${level.level}`, signal).catch((error) => { note(error.message, true); });
     if (!data) return;
     fill(one, h('h3', {}, `${broker} · ${t('Level')} ${level.level} · ${level.delay ?? ''}`),
-      table(t('Level'), columns().slice(2), data.items, t('Nothing waits in this level.')));
+      table(t('Level'), columns().slice(1), data.items, t('Nothing waits in this level.')));
     one.querySelector('h3').scrollIntoView({ block: 'nearest' });
   }
   const area = h('div');

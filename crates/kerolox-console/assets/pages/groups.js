@@ -22,6 +22,7 @@ export function groups(context) {
       { label: t('Topics'), num: true, cell: (row) => count(row.topics) },
       { label: t('Out/s'), num: true, cell: (row) => rate(row.tps) },
       { label: t('Lag'), num: true, cell: (row) => h('span', { class: row.lag ? 'lag' : '' }, count(row.lag)) },
+      { label: t('Lag, time'), num: true, cell: (row) => span(row.delayMs) },
     ], data.items), pager(data, (page) => change({ page })));
   });
 }
@@ -72,6 +73,11 @@ async function showClient(group, id) {
   ], t('Close'), async () => {});
 }
 
+const BEGINS = () => ({ CONSUME_FROM_FIRST_OFFSET: t('the oldest message'), CONSUME_FROM_LAST_OFFSET: t('the newest message'), CONSUME_FROM_TIMESTAMP: t('a time') });
+
+/** Who has a queue and since when: clients do not say, so it is what this console has seen. */
+const owner = (one) => (one ? [one.client, h('small', {}, one.seen ? t('since {time}', { time: time(one.sinceMs) }) : t('since {time} or longer', { time: time(one.sinceMs) }))] : '–');
+
 export function group(context) {
   const { keep, params, admin, go } = context;
   const name = params.group;
@@ -105,17 +111,17 @@ export function group(context) {
         }), { class: 'danger', 'data-key': 'delete' }),
       ] : null),
     facts([[t('Lag, messages'), count(lag)], [t('Lag, time'), span(oldest)], [t('Out, messages/s'), rate(data.tps)], [t('Clients'), count(data.clients.length)],
-      [t('Model'), ({ CLUSTERING: t('shared'), BROADCASTING: t('broadcast') })[data.model]], [t('Begins at'), data.from],
+      [t('Model'), ({ CLUSTERING: t('shared'), BROADCASTING: t('broadcast') })[data.model]], [t('Begins at'), BEGINS()[data.from] ?? data.from],
       [t('May consume'), settings ? (settings.consumeEnable ? t('yes') : t('no')) : '–'], [t('Tries'), settings ? count(settings.retryMaxTimes) : '–']]),
     h('h2', {}, t('Progress')),
     table(t('Progress'), [
-      { label: t('Topic'), cell: (q) => link(`/topics/${encodeURIComponent(q.topic)}`, q.topic) },
-      { label: t('Broker'), cell: (q) => q.broker }, { label: t('Queue'), num: true, cell: (q) => q.queue },
-      { label: t('End'), num: true, cell: (q) => count(q.end) }, { label: t('Consumed up to'), num: true, cell: (q) => count(q.at) },
+      { label: t('Topic'), wrap: true, cell: (q) => link(`/topics/${encodeURIComponent(q.topic)}`, q.topic) },
+      { label: t('Queue'), cell: (q) => `${q.broker} ${q.queue}` },
+      { label: t('Consumed up to'), num: true, cell: (q) => count(q.at) }, { label: t('End'), num: true, cell: (q) => count(q.end) },
       { label: t('Lag'), num: true, cell: (q) => h('span', { class: q.lag ? 'lag' : '' }, count(q.lag)) },
       { label: t('Lag, time'), num: true, cell: (q) => span(q.delayMs) },
       { label: t('Last consumed'), cell: (q) => time(q.lastMs) },
-      { label: t('Client'), cell: (q) => owners.get(`${q.topic} ${q.broker} ${q.queue}`)?.client ?? '–' },
+      { label: t('Owner'), wrap: true, cell: (q) => owner(owners.get(`${q.topic} ${q.broker} ${q.queue}`)) },
     ], data.queues, t('The group has not consumed anything yet.')),
     h('h2', {}, t('Clients')),
     table(t('Clients'), [

@@ -1,6 +1,6 @@
 import { get, post, query } from '../api.js';
 import { fill, h } from '../dom.js';
-import { button, bytes, count, dialog, facts, field, heading, link, note, save, table, tag, time } from '../parts.js';
+import { button, bytes, count, dialog, exact, facts, field, heading, link, note, save, table, tag, time } from '../parts.js';
 import { t } from '../words.js';
 
 const local = (ms) => time(ms).replace(' ', 'T');
@@ -103,17 +103,23 @@ export function message({ keep, params, query: given, admin }) {
     const tracks = h('div', { role: 'status' }, h('p', { class: 'empty' }, t('Looking…')));
     get(`/api/messages/track${query({ id: m.offsetId, topic: m.topic })}`).then((data) => fill(tracks, table(t('Consumers'), [
       { label: t('Group'), cell: (row) => link(`/groups/${encodeURIComponent(row.group)}`, row.group) },
-      { label: t('State'), cell: (row) => tag(row.state, row.state === 'CONSUMED' ? 'good' : '') }, { label: '', wrap: true, cell: (row) => row.why ?? '' },
-      { label: '', cell: (row) => (admin ? button(t('Resend'), () => resend(m, row.group), { 'aria-label': t('Resend to {group}', { group: row.group }) }) : '') },
+      { label: t('State'), cell: (row) => tag(STATES()[row.state] ?? row.state, row.state === 'CONSUMED' ? 'good' : '') }, { label: t('Reason'), wrap: true, cell: (row) => row.why ?? '–' },
+      { label: t('Change'), cell: (row) => (admin ? button(t('Resend'), () => resend(m, row.group), { 'aria-label': t('Resend to {group}', { group: row.group }) }) : '') },
     ], data.items, t('No group consumes this topic.'))), (error) => fill(tracks, h('p', { class: 'trouble' }, error.message)));
     fill(place, heading(t('Message'), link(`/trace${query({ id: m.id })}`, t('Trace'), { class: 'button' }), button(t('Save the body'), () => save(`/api/messages/body${query({ id: m.offsetId, topic: m.topic })}`))),
       facts([[t('Id'), m.id], [t('Place id'), m.offsetId], [t('Topic'), link(`/topics/${encodeURIComponent(m.topic)}`, m.topic)], [t('Broker'), m.broker], [t('Queue'), m.queue], [t('Place'), count(m.queueOffset)],
-        [t('Stored'), time(m.storeMs)], [t('Made'), time(m.bornMs)], [t('From'), m.bornHost], [t('Size'), bytes(m.size)], [t('Tries'), count(m.reconsumeTimes)], [t('Tag'), m.tags], [t('Keys'), m.keys]]),
+        [t('Stored'), exact(m.storeMs)], [t('Made'), exact(m.bornMs)], [t('From'), m.bornHost], [t('Size'), bytes(m.size)], [t('Tries'), count(m.reconsumeTimes)], [t('Tag'), m.tags], [t('Keys'), m.keys]]),
       h('h2', {}, t('Body')), bodyOf(m),
       h('h2', {}, t('Properties')), table(t('Properties'), [{ label: t('Name'), cell: ([name]) => name }, { label: t('Value'), wrap: true, cell: ([, value]) => value }], m.properties),
       h('h2', {}, t('Consumers')), tracks);
   }, 0);
 }
+
+// What mqadmin's messageTrackDetail calls them.
+const STATES = () => ({
+  CONSUMED: t('consumed'), CONSUMED_BUT_FILTERED: t('filtered out'), PULL: t('pulled by the client'), NOT_CONSUME_YET: t('not consumed yet'), NOT_ONLINE: t('nobody is connected'),
+  CONSUME_BROADCASTING: t('broadcast'), UNKNOWN: t('unknown'),
+});
 
 function resend(m, group) {
   const client = field(t('Client'), 'text', { hint: t('Empty: the first of the group') });

@@ -1,6 +1,6 @@
 import { get, path, post, put, query, remove } from '../api.js';
 import { fill, h } from '../dom.js';
-import { button, count, dialog, facts, field, heading, link, note, pager, perm, rate, sure, table, tag, time } from '../parts.js';
+import { button, count, dialog, facts, field, heading, link, note, pager, perm, rate, span, sure, table, tag, time } from '../parts.js';
 import { t } from '../words.js';
 import { askReset } from './groups.js';
 
@@ -103,7 +103,7 @@ export function topic(context) {
       admin ? [
         button(t('Send a test message'), () => send(data.topic, again), { 'data-key': 'send' }),
         button(t('Edit'), () => edit(context, known), { 'data-key': 'edit' }),
-        button(t('Reset a group'), () => askReset(null, [data.topic], again, data.groups), { 'data-key': 'reset' }),
+        button(t('Reset a group'), () => askReset(null, [data.topic], again, data.groups.map((row) => row.group)), { 'data-key': 'reset' }),
         data.kind === 'system' ? null : button(t('Delete'), () => sure(t('Delete {what}', { what: data.topic }), t('The topic goes away at every broker, with all of its messages.'), t('Delete'), async () => {
           await remove(path`/api/topics/${data.topic}`);
           note(t('Deleted.'));
@@ -113,7 +113,13 @@ export function topic(context) {
     facts([[t('Messages'), count(total)], [t('Queues to read'), count(of('readQueueNums'))], [t('Queues to write'), count(of('writeQueueNums'))],
       [t('May'), perm(known.perm)], [t('Order'), route.orderTopicConf ?? '–']]),
     h('h2', {}, t('Consumer groups')),
-    data.groups.length ? h('ul', { class: 'plain' }, data.groups.map((g) => h('li', {}, link(`/groups/${encodeURIComponent(g)}`, g)))) : h('p', { class: 'empty' }, t('No group consumes this topic.')),
+    table(t('Consumer groups'), [
+      { label: t('Group'), cell: (row) => link(`/groups/${encodeURIComponent(row.group)}`, row.group) },
+      { label: t('Clients'), num: true, cell: (row) => (row.error ? tag(row.error, 'bad') : row.clients ? count(row.clients) : tag(t('nobody'), 'quiet')) },
+      { label: t('Out/s'), num: true, cell: (row) => rate(row.tps) },
+      { label: t('Lag'), num: true, cell: (row) => h('span', { class: row.lag ? 'lag' : '' }, count(row.lag)) },
+      { label: t('Lag, time'), num: true, cell: (row) => span(row.delayMs) },
+    ], data.groups, t('No group consumes this topic.')),
     h('h2', {}, t('Queues')),
     table(t('Queues'), [
       { label: t('Broker'), cell: (q) => q.broker }, { label: t('Queue'), num: true, cell: (q) => q.queue },

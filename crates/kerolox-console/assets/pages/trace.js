@@ -1,6 +1,6 @@
 import { get, query } from '../api.js';
 import { fill, h, s } from '../dom.js';
-import { bytes, button, count, facts, field, heading, link, table, tag, time } from '../parts.js';
+import { bytes, button, count, exact, facts, field, heading, link, table, tag } from '../parts.js';
 import { t } from '../words.js';
 
 const WIDTH = 720;
@@ -24,13 +24,13 @@ function timeline(steps, stored) {
     return [
       s('text', { x: LEFT - 8, y: y + 14, 'text-anchor': 'end' }, name),
       s('line', { class: 'grid', x1: LEFT, x2: WIDTH - 60, y1: y + ROW - 3, y2: y + ROW - 3 }),
-      s('rect', { class: `span ${row.kind} ${row.ok === false ? 'bad' : ''}`, x: x(row.from), y: y + 3, width: Math.max(4, x(row.to) - x(row.from)), height: ROW - 12, rx: 3 }, s('title', {}, `${time(row.from)} · ${took}`)),
+      s('rect', { class: `span ${row.kind} ${row.ok === false ? 'bad' : ''}`, x: x(row.from), y: y + 3, width: Math.max(4, x(row.to) - x(row.from)), height: ROW - 12, rx: 3 }, s('title', {}, `${exact(row.from)} · ${took}`)),
       s('text', x(row.to) > WIDTH - 150 ? { x: x(row.from) - 8, y: y + 14, 'text-anchor': 'end' } : { x: Math.max(x(row.to), x(row.from) + 4) + 8, y: y + 14 }, `+${row.from - begin} ms · ${took}`),
     ];
   });
   const height = rows.length * ROW + 12;
   const said = rows.map((row) => `${row.name} +${row.from - begin} ms`).join(', ');
-  return h('figure', { class: 'card chart wide' }, h('figcaption', {}, h('strong', {}, t('Over time')), h('span', {}, `${time(begin)} – ${time(end)}, ${end - begin} ms`)),
+  return h('figure', { class: 'card chart wide' }, h('figcaption', {}, h('strong', {}, t('Over time')), h('span', {}, `${exact(begin)} – ${exact(end)}, ${end - begin} ms`)),
     h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': t('Over time') },
       s('svg', { viewBox: `0 0 ${WIDTH} ${height}`, role: 'img', 'aria-label': said, class: 'timeline' }, bars)));
 }
@@ -54,11 +54,11 @@ export function trace(context) {
       }
       const sent = data.steps.find((step) => step.kind === 'sent');
       fill(list,
-        sent ? facts([[t('Topic'), link(`/topics/${encodeURIComponent(sent.topic)}`, sent.topic)], [t('Keys'), sent.keys], [t('Tag'), sent.tags], [t('Size'), bytes(sent.size)], [t('Kind'), t(sent.messageType)], [t('Stored'), data.stored ? time(data.stored.atMs) : '–'],
+        sent ? facts([[t('Topic'), link(`/topics/${encodeURIComponent(sent.topic)}`, sent.topic)], [t('Keys'), sent.keys], [t('Tag'), sent.tags], [t('Size'), bytes(sent.size)], [t('Kind'), t(sent.messageType)], [t('Stored'), data.stored ? exact(data.stored.atMs) : '–'],
           [t('Message'), data.stored ? link(`/messages/${encodeURIComponent(data.stored.offsetId)}`, t('Details')) : '–']]) : null,
         timeline(data.steps, data.stored),
         table(t('What clients told'), [
-          { label: t('Time'), cell: (step) => time(step.atMs) },
+          { label: t('Time'), cell: (step) => exact(step.atMs) },
           { label: t('What'), cell: (step) => ({ sent: t('sent'), consumed: t('consumed'), ended: `${t('transaction')}: ${step.state}` })[step.kind] },
           { label: t('Group'), cell: (step) => step.group }, { label: t('Client'), cell: (step) => step.client },
           { label: t('Tries'), num: true, cell: (step) => (step.kind === 'consumed' ? count(step.retries) : '–') },

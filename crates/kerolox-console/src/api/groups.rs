@@ -42,14 +42,17 @@ pub(crate) struct Asked {
     size: Option<usize>,
 }
 
+/// How a group stands, over all topics or one.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row {
+pub(crate) struct Row {
     group: String,
     clients: usize,
     consume_type: Option<&'static str>,
     model: Option<&'static str>,
     lag: i64,
+    /// Age of the oldest message that is not consumed, ms; none where no broker tells.
+    delay_ms: Option<i64>,
     tps: f64,
     topics: usize,
     error: Option<String>,
@@ -71,32 +74,37 @@ pub(crate) async fn list(State(door): State<Shared>, Query(asked): Query<Asked>)
     };
     let page = page_of(names.into_iter().filter(fits).collect(), asked.page, asked.size);
     let masters = &masters;
-    let items = in_parallel(page.items, |group| async move { summary(client, masters, group).await }).await;
+    let items = in_parallel(page.items, |group| async move { standing(client, masters, group, None).await }).await;
     Ok(Json(json!({ "total": page.total, "page": page.page, "pageSize": page.page_size, "items": items })))
 }
 
-async fn summary(client: &Client, masters: &[Node], name: String) -> Row {
+/// How a group stands; in one topic alone if one is given.
+pub(crate) async fn standing(client: &Client, masters: &[Node], name: String, topic: Option<&TopicName>) -> Row {
     let row = Row {
         group: name.clone(),
         clients: 0,
         consume_type: None,
         model: None,
         lag: 0,
+        delay_ms: None,
         tps: 0.0,
         topics: 0,
         error: None,
     };
     let asked = async {
         let group = GroupName::parse(&name)?;
-        let (progress, connection) = tokio::join!(progress(client, masters, &group), connection(client, &group));
+        let (progress, connection) = tokio::join!(progress(client, masters, &group, topic), connection(client, &group));
         let (queues, tps) = progress?;
         let connection = connection?;
+        let lag = queues.iter().map(|(_, at)| lag(at)).fold(0, i64::saturating_add);
+        let oldest = delays(client, masters, &group, &queues).await.into_values().max();
         let topics: BTreeSet<&str> = queues.iter().map(|(queue, _)| queue.topic.as_str()).collect();
         Ok::<_, Failure>(Row {
             clients: connection.connection_set.len(),
             consume_type: connection.consume_type.name(),
             model: connection.message_model.name(),
-            lag: queues.iter().map(|(_, at)| lag(at)).fold(0, i64::saturating_add),
+            lag,
+            delay_ms: if lag == 0 { Some(0) } else { oldest },
             tps,
             topics: topics.iter().filter(|topic| !topic.starts_with('%')).count(),
             group: name.clone(),
@@ -115,10 +123,11 @@ async fn progress(
     client: &Client,
     masters: &[Node],
     group: &GroupName,
+    topic: Option<&TopicName>,
 ) -> Result<(Vec<(MessageQueue, OffsetWrapper)>, f64), Failure> {
     let (mut queues, mut tps) = (Vec::new(), 0.0);
     for master in masters {
-        let part = none_if_absent(client.progress_at(&master.address, group, None).await)?;
+        let part = none_if_absent(client.progress_at(&master.address, group, topic).await)?;
         queues.extend(part.queues);
         tps += part.tps;
     }
@@ -135,7 +144,7 @@ pub(crate) async fn one(State(door): State<Shared>, Path(group): Path<String>) -
     let client = &door.client;
     let group = GroupName::parse(&group)?;
     let masters = masters(client).await?;
-    let (progress, connection) = tokio::join!(progress(client, &masters, &group), connection(client, &group));
+    let (progress, connection) = tokio::join!(progress(client, &masters, &group, None), connection(client, &group));
     let ((queues, tps), connection) = (progress?, connection?);
     let mut settings = BTreeMap::new();
     for master in &masters {
@@ -185,7 +194,7 @@ async fn delays(
     spans.map(|span| (span.message_queue, span.delay_time.max(0))).collect()
 }
 
-/// Which client has which queue, as the clients say; those that do not answer are named.
+/// Which client has which queue, as the clients say, and since when, as was seen here; those that do not answer are named.
 pub(crate) async fn owners(State(door): State<Shared>, Path(group): Path<String>) -> Answer {
     let client = &door.client;
     let group = &GroupName::parse(&group)?;
@@ -193,19 +202,34 @@ pub(crate) async fn owners(State(door): State<Shared>, Path(group): Path<String>
     let ids: Vec<String> =
         connection.connection_set.iter().map(|one| one.client_id.clone()).take(CLIENTS_MAX).collect();
     let asked = in_parallel(ids, |id| async move { (client.consumer_running_info(group, &id, false).await, id) });
-    let (mut owners, mut silent) = (Vec::new(), Vec::new());
+    let (mut owned, mut silent) = (Vec::new(), Vec::new());
     for (info, id) in asked.await {
         match info {
-            Ok(info) => owners.extend(info.mq_table.iter().filter(|(_, at)| !at.droped).map(|(queue, at)| {
-                json!({
-                    "topic": queue.topic, "broker": queue.broker_name, "queue": queue.queue_id, "client": id,
-                    "cached": at.cached_msg_count, "lastPullMs": at.last_pull_timestamp,
-                    "lastConsumeMs": at.last_consume_timestamp, "locked": at.locked,
-                })
-            })),
-            Err(why) => silent.push(json!({ "client": id, "error": Failure::from(why).sentence() })),
+            Ok(info) => owned.extend(
+                info.mq_table
+                    .into_iter()
+                    .filter(|(_, at)| !at.droped)
+                    .map(|(queue, at)| ((queue.topic, queue.broker_name, queue.queue_id), id.clone(), at)),
+            ),
+            Err(why) => silent.push((id, Failure::from(why))),
         }
     }
+    let away: Vec<String> = silent.iter().map(|(id, _)| id.clone()).collect();
+    let now = owned.iter().map(|(queue, id, _)| (queue.clone(), id.clone()));
+    let since = door.owners.lock().note(group.as_str(), door.wall_ms(), now, &away);
+    let owners: Vec<Value> = owned
+        .iter()
+        .map(|(queue, id, at)| {
+            let since = since.get(queue);
+            json!({
+                "topic": queue.0, "broker": queue.1, "queue": queue.2, "client": id,
+                "sinceMs": since.map(|since| since.ms), "seen": since.is_some_and(|since| since.seen),
+                "cached": at.cached_msg_count, "lastPullMs": at.last_pull_timestamp,
+                "lastConsumeMs": at.last_consume_timestamp, "locked": at.locked,
+            })
+        })
+        .collect();
+    let silent: Vec<Value> = silent.iter().map(|(id, why)| json!({ "client": id, "error": why.sentence() })).collect();
     let left_out = connection.connection_set.len().saturating_sub(CLIENTS_MAX);
     Ok(Json(json!({ "owners": owners, "silent": silent, "leftOut": left_out })))
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::cluster::{Kind, Node, in_parallel, kind, masters, nodes, page_of};
+use super::groups::standing;
 use super::messages::{base64_bytes, row};
 use crate::door::Shared;
 use crate::error::{Answer, Failure};
@@ -19,6 +20,8 @@ use crate::guard::Done;
 
 /// Most queues that a topic is given at once.
 const QUEUES_MAX: i32 = 1_024;
+/// Most groups of one topic that are looked at for one page.
+const GROUPS_MAX: usize = 100;
 /// Group of the console's own test messages.
 const SENDER_GROUP: &str = "CONSOLE_PRODUCER";
 
@@ -88,7 +91,7 @@ async fn summary(client: &Client, masters: &[Node], topic: String) -> Row {
     row
 }
 
-/// One topic: route, ranges of its queues, who consumes it.
+/// One topic: route, ranges of its queues, who consumes it and how far.
 pub(crate) async fn one(State(door): State<Shared>, Path(topic): Path<String>) -> Answer {
     let client = &door.client;
     let topic = TopicName::parse(&topic)?;
@@ -96,6 +99,11 @@ pub(crate) async fn one(State(door): State<Shared>, Path(topic): Path<String>) -
         tokio::join!(client.route(topic.as_str()), client.topic_stats(&topic), client.groups_of_topic(&topic));
     let route = route?;
     let stats = stats?;
+    let masters = &masters(client).await?;
+    let of_topic = &topic;
+    let groups: Vec<String> = groups.unwrap_or_default().into_iter().take(GROUPS_MAX).collect();
+    let groups =
+        in_parallel(groups, |group| async move { standing(client, masters, group, Some(of_topic)).await }).await;
     let queues: Vec<Value> = stats
         .iter()
         .map(|(queue, at)| {
@@ -107,7 +115,7 @@ pub(crate) async fn one(State(door): State<Shared>, Path(topic): Path<String>) -
         .collect();
     Ok(Json(json!({
         "topic": topic, "kind": kind(topic.as_str()), "route": route, "queues": queues,
-        "groups": groups.unwrap_or_default(),
+        "groups": groups,
     })))
 }
 
@@ -148,7 +156,8 @@ pub(crate) async fn put(
     if !matches!(given.perm, 2 | 4 | 6) {
         return Err(Failure::bad(format!("perm = {} is not allowed; allowed: 2 write, 4 read, 6 both", given.perm)));
     }
-    if !given.replace && client.route(name.as_str()).await.is_ok() {
+    // Not by its route: a name server would tell that somebody wants a topic that is not there.
+    if !given.replace && client.topic_names().await?.iter().any(|known| known == name.as_str()) {
         return Err(Failure::conflict(format!("there is a topic [{name}] already; edit it instead")));
     }
     let targets = targets(client, &given.brokers).await?;
