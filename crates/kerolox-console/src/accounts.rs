@@ -1,13 +1,13 @@
 //! The accounts of the console, kept in its folder as hashes.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::file::replace;
 use crate::password;
 use crate::sessions::AccountRole;
 
@@ -183,24 +183,13 @@ impl Accounts {
         let mut changed = known.clone();
         change(&mut changed).map_err(AccountError::Refused)?;
         let kept = changed.iter().filter(|account| !(self.fixed && account.name == ADMIN)).cloned().collect();
-        write(&self.file, &File { accounts: kept })
+        serde_json::to_vec_pretty(&File { accounts: kept })
+            .map_err(io::Error::from)
+            .and_then(|text| replace(&self.file, &text))
             .map_err(|why| AccountError::Unwritable { file: self.file.clone(), why })?;
         *known = changed;
         Ok(())
     }
-}
-
-/// Replaces the file as a whole; only this user may read it.
-fn write(path: &Path, file: &File) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let beside = path.with_extension("tmp");
-    let _stale = fs::remove_file(&beside);
-    let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    out.write_all(&serde_json::to_vec_pretty(file)?)?;
-    out.sync_all()?;
-    fs::rename(&beside, path)
 }
 
 #[cfg(test)]

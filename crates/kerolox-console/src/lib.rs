@@ -10,6 +10,7 @@ mod assets;
 mod audit;
 mod door;
 mod error;
+mod file;
 mod guard;
 pub mod http;
 mod live;

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::dead_letters::{Target, send_again};
 use crate::error::Failure;
+use crate::file::replace;
 use crate::span::{Part, places, read};
 
 /// Messages read at once.
@@ -126,6 +127,8 @@ impl Run {
 pub(crate) struct Replays {
     file: PathBuf,
     runs: Mutex<BTreeMap<String, Run>>,
+    /// Held by whoever writes the file: several groups may send at once.
+    writing: Arc<tokio::sync::Mutex<()>>,
     /// Held by whoever sends for a group, so that a run that goes on begins where the paused one has really stopped.
     senders: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -142,7 +145,7 @@ impl Replays {
             run.state = State::Paused;
             run.trouble = Some("the console has ended meanwhile".to_owned());
         }
-        Ok(Self { file, runs: Mutex::new(runs), senders: Mutex::default() })
+        Ok(Self { file, runs: Mutex::new(runs), writing: Arc::default(), senders: Mutex::default() })
     }
 
     /// The run of a group.
@@ -222,17 +225,16 @@ impl Replays {
     }
 
     async fn save(&self) -> Result<(), Failure> {
-        let text = serde_json::to_vec_pretty(&*self.runs.lock()).unwrap_or_default();
+        let failed = |why: String| Failure::conflict(format!("how far the replay has come cannot be kept: {why}"));
+        // Goes with the writing thread, which goes on when nobody waits for it any more.
+        let alone = Arc::clone(&self.writing).lock_owned().await;
+        let text = serde_json::to_vec_pretty(&*self.runs.lock()).map_err(|why| failed(why.to_string()))?;
         let file = self.file.clone();
         let written = tokio::task::spawn_blocking(move || {
-            if let Some(folder) = file.parent() {
-                std::fs::create_dir_all(folder)?;
-            }
-            let fresh = file.with_extension("new");
-            std::fs::write(&fresh, text)?;
-            std::fs::rename(&fresh, &file)
+            let written = replace(&file, &text);
+            drop(alone);
+            written
         });
-        let failed = |why: String| Failure::conflict(format!("how far the replay has come cannot be kept: {why}"));
         written.await.map_err(|why| failed(why.to_string()))?.map_err(|why| failed(why.to_string()))
     }
 
@@ -273,7 +275,7 @@ impl Replays {
             let own = own.ok_or_else(|| Failure::absent(format!("the broker [{}] is not there", place.broker)))?;
             let end = place.end.min(place.next.saturating_add(STEP));
             let part = Part { begin: place.next, end, ..own.clone() };
-            let messages = read(client, &topic, &part, place.next).await?;
+            let (messages, next) = read(client, &topic, &part, place.next).await?;
             for message in &messages {
                 if self.running(group, turn).is_none() {
                     return Ok(());
@@ -296,7 +298,7 @@ impl Replays {
             // What retention has taken meanwhile is gone.
             self.note(group, |run| {
                 if let Some(place) = run.places.get_mut(at) {
-                    place.next = place.next.max(end);
+                    place.next = place.next.max(next);
                 }
             });
         }
@@ -378,6 +380,31 @@ mod tests {
         assert!(known.trouble.is_some());
         again.forget("g").await.unwrap();
         assert!(again.get("g").is_none() && again.forget("g").await.is_err());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn groups_that_send_at_once_do_not_disturb_each_others_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("replays.json");
+        let replays = Arc::new(Replays::open(file.clone()).unwrap());
+        for group in 0..8 {
+            replays.runs.lock().insert(format!("g{group}"), run(State::Paused));
+        }
+        let saves: Vec<_> = (0..8)
+            .map(|group| {
+                let replays = Arc::clone(&replays);
+                tokio::spawn(async move {
+                    for _ in 0..20 {
+                        replays.change(&format!("g{group}"), |run| run.sent += 1).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for save in saves {
+            save.await.unwrap();
+        }
+        let again = Replays::open(file).unwrap();
+        assert!((0..8).all(|group| again.get(&format!("g{group}")).unwrap().sent == 23));
     }
 
     #[test]

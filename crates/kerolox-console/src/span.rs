@@ -106,11 +106,12 @@ impl Span {
             let step = step(size, left.len());
             let read = in_parallel(left, |(at, part)| async move {
                 let from = part.begin.max(part.end.saturating_sub(step));
-                (at, from, read(client, topic, &part, from).await)
+                (at, newest(client, topic, &part, from).await)
             });
             let mut found = Vec::new();
-            for (at, from, messages) in read.await {
-                found.push((at, from, messages?));
+            for (at, read) in read.await {
+                let (from, messages) = read?;
+                found.push((at, from, messages));
             }
             let mut all: Vec<(usize, Message)> = Vec::new();
             for (at, from, messages) in found {
@@ -165,8 +166,26 @@ pub(crate) async fn places(client: &Client, topic: &TopicName) -> Result<Vec<Par
     Ok(parts)
 }
 
-/// Messages from `from` until before the part's end, or the first of them when there are many.
-pub(crate) async fn read(client: &Client, topic: &TopicName, part: &Part, from: i64) -> Result<Vec<Message>, Failure> {
+/// Messages from `from` until before the part's end; of large ones, which few fit into an answer, the last, with the place
+/// where those begin.
+async fn newest(client: &Client, topic: &TopicName, part: &Part, from: i64) -> Result<(i64, Vec<Message>), Failure> {
+    let mut from = from;
+    loop {
+        let (messages, next) = read(client, topic, part, from).await?;
+        if next >= part.end {
+            return Ok((from, messages));
+        }
+        from = next;
+    }
+}
+
+/// Messages from `from` until before the part's end, or the first of them when there are many; and the place behind them.
+pub(crate) async fn read(
+    client: &Client,
+    topic: &TopicName,
+    part: &Part,
+    from: i64,
+) -> Result<(Vec<Message>, i64), Failure> {
     let group = GroupName::parse(TOOLS_GROUP)?;
     let (mut at, mut messages) = (from, Vec::new());
     for _ in 0..PULLS_MAX {
@@ -178,12 +197,9 @@ pub(crate) async fn read(client: &Client, topic: &TopicName, part: &Part, from: 
         let pull = Pull { group: &group, queue: &part.queue, offset: at, max, expression: "*" };
         match client.pull(&part.address, &pull).await {
             Ok(pulled) => {
-                let next = pulled.next;
                 messages.extend(pulled.messages.into_iter().filter(|m| m.queue_offset.to_wire() < part.end));
-                if next <= at {
-                    break;
-                }
-                at = next;
+                // A broker that leads nowhere has nothing more.
+                at = if pulled.next > at { pulled.next } else { part.end };
             }
             // RocketMQ keeps the ends of transactions in a topic that it does not know for a while.
             Err(why) if why.is(ResponseCode::NO_PERMISSION) || why.is(ResponseCode::TOPIC_NOT_EXIST) => {
@@ -192,11 +208,11 @@ pub(crate) async fn read(client: &Client, topic: &TopicName, part: &Part, from: 
             Err(why) => return Err(why.into()),
         }
     }
-    Ok(messages)
+    Ok((messages, at))
 }
 
 /// The same without pulling: the places of the records, then each of them.
-async fn by_units(client: &Client, topic: &TopicName, part: &Part, from: i64) -> Result<Vec<Message>, Failure> {
+async fn by_units(client: &Client, topic: &TopicName, part: &Part, from: i64) -> Result<(Vec<Message>, i64), Failure> {
     let most = PULL_MAX.saturating_mul(i64::try_from(PULLS_MAX).unwrap_or(1));
     let count = part.end.saturating_sub(from).min(most);
     let request = QueryConsumeQueue {
@@ -218,5 +234,6 @@ async fn by_units(client: &Client, topic: &TopicName, part: &Part, from: i64) ->
         message.broker_name = Some(part.queue.broker_name.clone());
         messages.push(message);
     }
-    Ok(messages)
+    let next = i64::try_from(units.len()).map_or(part.end, |read| from.saturating_add(read));
+    Ok((messages, if units.is_empty() { part.end } else { next }))
 }

@@ -415,6 +415,41 @@ fn dead_letters_are_replayed_to_the_group() {
 }
 
 #[test]
+fn large_dead_letters_are_all_listed_and_replayed() {
+    const LETTERS: usize = 12;
+    let home = tempfile::tempdir().unwrap();
+    let node = Node::standalone(home.path());
+    let admin = node.login("admin", PASSWORD);
+    let put = json!({ "readQueues": 1, "writeQueues": 1, "perm": 6 });
+    for topic in ["%25DLQ%25billing", "%25RETRY%25billing"] {
+        assert_eq!(admin.change("PUT", &format!("/api/topics/{topic}"), &put).status, 200);
+    }
+    admin.until("/api/dead-letters", |page| page["total"] == 1);
+    // An answer to a pull has room for one of them.
+    let letter = json!({ "body": "x".repeat(300_000) });
+    for _ in 0..LETTERS {
+        let sent = admin.change("POST", "/api/topics/%25DLQ%25billing/send", &letter);
+        assert_eq!(sent.json()["status"], "SEND_OK", "{}", sent.body);
+    }
+    let mut path = "/api/messages?topic=%25DLQ%25billing&size=64".to_owned();
+    admin.until(&path, |list| list["left"] == LETTERS);
+    let mut listed = 0;
+    loop {
+        let page = admin.get(&path).json();
+        listed += page["items"].as_array().unwrap().len();
+        let Some(cursor) = page["cursor"].as_str() else { break };
+        let cursor: String = cursor.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        path = format!("/api/messages?topic=%25DLQ%25billing&size=64&cursor={cursor}");
+    }
+    assert_eq!(listed, LETTERS);
+    let begun = json!({ "to": "group", "perSecond": 1_000 });
+    assert_eq!(admin.change("POST", "/api/dead-letters/billing/run", &begun).status, 200);
+    let told = admin.until("/api/dead-letters/billing/run", |told| told["run"]["state"] == "done");
+    assert_eq!(told["run"]["sent"], LETTERS, "{told}");
+    admin.until("/api/messages?topic=%25RETRY%25billing", |list| list["left"] == LETTERS);
+}
+
+#[test]
 fn without_a_cluster_pages_say_what_is_wrong() {
     let home = tempfile::tempdir().unwrap();
     let away = format!("127.0.0.1:{}", free_port());

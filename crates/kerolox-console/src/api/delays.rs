@@ -108,7 +108,7 @@ pub(crate) async fn level(State(door): State<Shared>, Path((broker, level)): Pat
         begin,
         end: end.min(begin.saturating_add(size)),
     };
-    let messages = read(client, &topic, &part, begin).await?;
+    let (messages, _) = read(client, &topic, &part, begin).await?;
     let rows: Vec<Value> = messages.iter().map(|message| waiting(message, &broker)).collect();
     Ok(Json(json!({ "items": rows, "left": end.saturating_sub(begin).max(0) })))
 }

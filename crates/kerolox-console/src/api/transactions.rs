@@ -83,9 +83,8 @@ async fn all(client: &Client, part: Part, most: i64) -> Result<Vec<Message>, Fai
     let part = Part { end: part.end.min(part.begin.saturating_add(most)), ..part };
     let (mut at, mut messages) = (part.begin, Vec::new());
     while at < part.end {
-        let read = read(client, &topic, &part, at).await?;
-        let Some(last) = read.last() else { break };
-        at = last.queue_offset.to_wire().saturating_add(1);
+        let (read, next) = read(client, &topic, &part, at).await?;
+        at = next;
         messages.extend(read);
     }
     Ok(messages)
