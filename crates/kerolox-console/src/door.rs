@@ -29,7 +29,7 @@ pub(crate) struct Door {
     pub(crate) owners: Mutex<Owners>,
     /// Dead letters that are being sent again.
     pub(crate) replays: Arc<Replays>,
-    /// One password is checked at a time: each takes 20 MB.
+    /// One password is checked at a time: each takes memory.
     pub(crate) hashing: Arc<Semaphore>,
     /// Name of the cookie; another console on the same host, at another port, has another.
     pub(crate) cookie: String,

@@ -15,8 +15,10 @@ use crate::api::cluster::{Kind, Node, in_parallel, kind, nodes};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// A look that takes long must not be taken often: the pause is at least so many times its length.
+/// A look that takes long must not be taken often: the pause is so many times its length, within limits.
 const PAUSE_FACTOR: u32 = 20;
+/// Longest pause: a broker that does not answer makes a look long, and costs nothing.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Looks that are remembered: an hour.
 const HISTORY_MAX: usize = 720;
 /// Pages that watch at one moment.
@@ -139,7 +141,7 @@ async fn look_on(client: Client, state: Arc<State>) {
             history.push_back(Arc::clone(&look));
         }
         state.news.send_replace(Some(look));
-        let pause = INTERVAL.max(took.saturating_mul(PAUSE_FACTOR));
+        let pause = took.saturating_mul(PAUSE_FACTOR).clamp(INTERVAL, PAUSE_MAX);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = state.news.closed() => {}

@@ -147,7 +147,9 @@ pub(crate) async fn put_account(
     Json(given): Json<PutAccount>,
 ) -> Answer<Done> {
     put(&door, name.clone(), given.role, given.password).await?;
-    door.sessions.lock().end_others(&name, &caller.token);
+    // A session keeps the role it began with, so one's own stays only with the same role.
+    let kept = if given.role == caller.role { caller.token.as_str() } else { "" };
+    door.sessions.lock().end_others(&name, kept);
     Ok(Done::noted(format!("{:?}", given.role)))
 }
 

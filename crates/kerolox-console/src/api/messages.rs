@@ -149,12 +149,9 @@ async fn find(client: &Client, asked: &AskedId) -> Result<Message, Failure> {
 pub(crate) async fn at_place(client: &Client, id: &str) -> Result<Option<Message>, Failure> {
     let Ok(place) = MessageId::parse(id) else { return Ok(None) };
     let host = place.host.to_string();
-    if !nodes(client).await?.iter().any(|node| node.address == host) {
-        return Ok(None);
-    }
+    let Some(node) = nodes(client).await?.into_iter().find(|node| node.address == host) else { return Ok(None) };
     let mut message = client.view_message(id).await?;
-    let node = nodes(client).await?.into_iter().find(|node| node.address == host);
-    message.broker_name = node.map(|node| node.name);
+    message.broker_name = Some(node.name);
     Ok(Some(message))
 }
 
