@@ -7,8 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 sections=${*:-start async sync pull}
 SECS=${SECS:-8} WARM=${WARM_REFERENCE:-20}
 cache=${BENCH_CACHE:-$HOME/.cache/kerolox-bench}
-dir=$(temp_dir bench)
-trap 'finish $? "$dir"' EXIT
+scratch bench
 mkdir -p "$cache"
 [ -d "$cache/mqload" ] || { cp -r "$SHARED/bench/mqload" "$cache/mqload"; chmod -R u+w "$cache/mqload"; }
 (cd "$cache/mqload" && CARGO_TARGET_DIR=$cache/target cargo build -q --release)
@@ -112,7 +111,7 @@ pull() {
 
 start() {
   printf '\nStart and idle, standalone on an empty folder\n\n'
-  "$PYTHON" "$ROOT/tests/bench/start.py" "${KEROLOX_BIN:-$ROOT/target/release/kerolox}" "$dir/standalone"
+  "$PYTHON" "$ROOT/tests/bench/start.py" "$BIN" "$dir/standalone"
 }
 
 for section in $sections; do $section; done

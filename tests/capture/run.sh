@@ -7,10 +7,9 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 NS=19876 NS_PROXY=29876 BROKER=20911 BROKER_PROXY=21911
 phases=${*:-java go node binary old register reduce}
-dir=$(temp_dir capture)
+scratch capture
 raw=${RAW:-$dir/raw}
 mkdir -p "$raw"
-trap 'finish $? "$dir"' EXIT
 label() { echo "$1" > "$dir/label"; }
 
 # Clients find the broker at the proxy's port: in routes and in message ids (20911 = 51AF, 21911 = 5597) alike.

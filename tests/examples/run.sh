@@ -11,9 +11,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 [ $# -gt 0 ] || set -- java go node python
 cache=${EXAMPLES_CACHE:-$HOME/.cache/kerolox-examples}
 here=$ROOT/tests/examples
-NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911} AT_ONCE=${AT_ONCE:-4}
-dir=$(temp_dir examples)
-trap 'finish $? "$dir"' EXIT
+AT_ONCE=${AT_ONCE:-4}
+scratch examples
 mkdir -p "$cache" "$dir/home"
 
 # copied, so that the checkout stays as it is

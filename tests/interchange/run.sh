@@ -9,10 +9,7 @@
 # the folder goes back to its writer, which must still find every record, byte for byte.
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 pairs=${*:-reference:kerolox kerolox:reference}
-NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
-dir=$(temp_dir interchange)
-trap 'finish $? "$dir"' EXIT
-passed=0 failed=0 report=()
+scratch interchange
 # small files: the log, the queues and the index are rolled several times
 cat > "$dir/extra.conf" <<X
 mappedFileSizeCommitLog=2097152
@@ -64,37 +61,14 @@ read_back() { # READER WRITER STATE
 
 start_namesrv "$SERVER" $NS "$dir/ns"
 for pair in $pairs; do
-  writer=${pair%%:*} reader=${pair##*:} t0=$SECONDS
+  writer=${pair%%:*} reader=${pair##*:}
   say "interchange: $writer writes"
-  # subshells, so that one failure does not hide the other combinations (and outside `if`, where -e would not count)
-  set +e
-  (set -e; trap - EXIT; write "$writer")
-  rc=$?
-  set -e
-  if [ $rc -ne 0 ]; then
-    kill_server "$dir/$writer-killed"
-    failed=$((failed + 2))
-    report+=("$writer -> $reader: could not be written")
-    continue
-  fi
+  judge "$writer writes" write "$writer"
+  [ $rc -eq 0 ] || { kill_server "$dir/$writer-killed"; continue; }
   for state in clean killed; do
     say "interchange: $reader opens what $writer left ($state)"
-    t1=$SECONDS
-    set +e
-    (set -e; trap - EXIT; read_back "$reader" "$writer" "$state")
-    rc=$?
-    set -e
-    if [ $rc -eq 0 ]; then
-      passed=$((passed + 1))
-      report+=("$writer -> $reader -> $writer, $state: same ($((SECONDS - t1)) s)")
-    else
-      kill_server "$dir/$writer-$state"
-      failed=$((failed + 1))
-      report+=("$writer -> $reader -> $writer, $state: DIFFERS")
-    fi
+    judge "$writer -> $reader -> $writer, $state: same" read_back "$reader" "$writer" "$state"
+    [ $rc -eq 0 ] || kill_server "$dir/$writer-$state"
   done
-  say "interchange: $pair took $((SECONDS - t0)) s"
 done
-printf '%s\n' "${report[@]}"
-echo "interchange: $passed passed, $failed failed"
-[ $failed -eq 0 ]
+verdict interchange

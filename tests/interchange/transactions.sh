@@ -8,10 +8,7 @@
 # has asked for them, and gives the rest up (halves.py). Two are left open again for the writer, which gets the folder back.
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 pairs=${*:-reference:kerolox kerolox:reference}
-NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
-dir=$(temp_dir transactions)
-trap 'finish $? "$dir"' EXIT
-passed=0 failed=0 report=()
+scratch transactions
 conf() { # FILE TIMEOUT_MS: rounds as the reader wants them; the other settings change while running
   printf '%s\n' flushConsumerOffsetInterval=1000 waitTimeMillsInSendQueue=5000 transactionCheckInterval=2000 \
     "transactionTimeOut=$2" transactionCheckMax=100 > "$dir/$1"
@@ -39,22 +36,8 @@ for names in $pairs; do
   writer=${names%%:*} reader=${names##*:}
   for state in clean killed; do
     say "half messages: $reader ends what $writer left open ($state)"
-    t0=$SECONDS
-    # a subshell, so that one failure does not hide the others (and outside `if`, where -e would not count)
-    set +e
-    (set -e; trap - EXIT; pair "$writer" "$reader" "$state")
-    rc=$?
-    set -e
-    if [ $rc -eq 0 ]; then
-      passed=$((passed + 1))
-      report+=("$writer -> $reader -> $writer, half messages, $state: ended ($((SECONDS - t0)) s)")
-    else
-      kill_server "$dir/$writer-$state"
-      failed=$((failed + 1))
-      report+=("$writer -> $reader -> $writer, half messages, $state: FAILED")
-    fi
+    judge "$writer -> $reader -> $writer, half messages, $state: ended" pair "$writer" "$reader" "$state"
+    [ $rc -eq 0 ] || kill_server "$dir/$writer-$state"
   done
 done
-printf '%s\n' "${report[@]}"
-echo "transactions: $passed passed, $failed failed"
-[ $failed -eq 0 ]
+verdict transactions

@@ -5,11 +5,8 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 rounds=${1:-50} modes=${2:-both}
 [ "$modes" = both ] && modes='async sync'
-NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
-dir=$(temp_dir kill9)
-trap 'finish $? "$dir"' EXIT
+scratch kill9
 start_namesrv "$SERVER" $NS "$dir/ns"
-passed=0 failed=0
 for mode in $modes; do
   say "kill9 $mode: $rounds rounds against $SERVER"
   # small files, so that segments, queue files and index files are rolled under load and cut in recovery
@@ -21,15 +18,9 @@ maxHashSlotNum=20000
 maxIndexNum=80000
 waitTimeMillsInSendQueue=5000
 X
-  if "$PYTHON" "$ROOT/tests/kill9/driver.py" --rounds "$rounds" --address 127.0.0.1:$BROKER --dir "$dir/$mode" \
-    --start "$ROOT/tests/server.sh start_broker $SERVER $BROKER 127.0.0.1:$NS $dir/$mode $dir/$mode.conf"; then
-    passed=$((passed + 1))
-    kill_server "$dir/$mode"
-    [ -n "${KEEP:-}" ] || rm -rf "$dir/$mode"
-  else
-    failed=$((failed + 1))
-    kill_server "$dir/$mode"
-  fi
+  judge "$mode, $rounds rounds" "$PYTHON" "$ROOT/tests/kill9/driver.py" --rounds "$rounds" --address 127.0.0.1:$BROKER --dir "$dir/$mode" \
+    --start "$ROOT/tests/server.sh start_broker $SERVER $BROKER 127.0.0.1:$NS $dir/$mode $dir/$mode.conf"
+  kill_server "$dir/$mode"
+  [ $rc -ne 0 ] || [ -n "${KEEP:-}" ] || rm -rf "$dir/$mode"
 done
-echo "kill9: $passed passed, $failed failed"
-[ $failed -eq 0 ]
+verdict kill9

@@ -12,9 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 java=java:basic,order,retry,delay,query,filter,rpc,trace,tx,admin
 kits=${*:-$java mqadmin go node python acl $java@5.4.0 acl@5.4.0}
 cache=${KITS_CACHE:-$HOME/.cache/kerolox-kits}
-NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
-dir=$(temp_dir kits)
-trap 'finish $? "$dir"' EXIT
+scratch kits
 
 # A writable copy that keeps its Java builds (target/), refreshed when the shared one is another.
 mkdir -p "$cache"
@@ -74,7 +72,7 @@ acl_kit() { # [VERSION]
   stop_server "$at/ns"
 }
 
-passed=0 failed=0 skipped=0 report=()
+skipped=0
 one() { # KIT
   local kit=$1 log t0=$SECONDS line tags version
   log=$dir/${kit//[:,#]/-}.log

@@ -3,11 +3,9 @@
 #
 #   tests/metrics/run.sh                NS_PORT, BROKER_PORT, METRICS_PORT and NS_METRICS_PORT name the ports
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-NS_PORT=${NS_PORT:-19876} BROKER_PORT=${BROKER_PORT:-20911} METRICS_PORT=${METRICS_PORT:-18557}
-NS_METRICS_PORT=${NS_METRICS_PORT:-18558}
-export NAMESRV_ADDR=127.0.0.1:$NS_PORT
-DIR=$(temp_dir metrics)
-trap 'finish $? "$DIR"' EXIT
+METRICS_PORT=${METRICS_PORT:-18557} NS_METRICS_PORT=${NS_METRICS_PORT:-18558}
+export NAMESRV_ADDR=127.0.0.1:$NS
+scratch metrics
 ADMIN=$ROOT/bin/mqadmin
 get() { curl -s "http://127.0.0.1:${2:-$METRICS_PORT}/$1"; }
 check() { "$PYTHON" "$ROOT/tests/metrics/check.py" "$@"; }
@@ -16,36 +14,35 @@ figures() {
   get metrics >"$1.page"
   "$ADMIN" topicStatus -t orders >"$1.topic"
   "$ADMIN" consumerProgress -g quickstart_consumer >"$1.group"
-  "$ADMIN" brokerStatus -b "127.0.0.1:$BROKER_PORT" >"$1.broker"
+  "$ADMIN" brokerStatus -b "127.0.0.1:$BROKER" >"$1.broker"
 }
 
-printf 'metricsPort=%s\nautoCreateTopicEnable=false\n' "$METRICS_PORT" >"$DIR/more.conf"
-start_broker kerolox "$BROKER_PORT" "$NAMESRV_ADDR" "$DIR/broker" "$DIR/more.conf"
+printf 'metricsPort=%s\nautoCreateTopicEnable=false\n' "$METRICS_PORT" >"$dir/more.conf"
+start_broker kerolox "$BROKER" "$NAMESRV_ADDR" "$dir/broker" "$dir/more.conf"
 [ "$(get healthz)" = ok ] || fail "not healthy"
 get readyz | grep -q '^not ready: registered at none of the name servers' || fail "ready without a name server"
-echo "metricsPort=$NS_METRICS_PORT" >"$DIR/ns.conf"
-start_namesrv kerolox "$NS_PORT" "$DIR/ns" "$DIR/ns.conf"
+echo "metricsPort=$NS_METRICS_PORT" >"$dir/ns.conf"
+start_namesrv kerolox "$NS" "$dir/ns" "$dir/ns.conf"
 [ "$(get healthz "$NS_METRICS_PORT") $(get readyz "$NS_METRICS_PORT")" = "ok ready" ] || fail "the name server is not ready"
 for _ in $(seq 100); do [ "$(get readyz)" = ready ] && break; sleep 0.1; done
 [ "$(get readyz)" = ready ] || fail "not ready: $(get readyz)"
 
 "$ADMIN" updateTopic -c DefaultCluster -t orders -r 4 -w 4 >/dev/null
-"$RMQ" quickstart "$RMQ_VERSION" produce "$NAMESRV_ADDR" orders 300 >"$DIR/produce.out" 2>&1 || { tail "$DIR/produce.out"; fail "nothing was sent"; }
-mkdir -p "$DIR/consumer"
-spawn "$DIR/consumer" timeout 120 "$RMQ" quickstart "$RMQ_VERSION" consume "$NAMESRV_ADDR" orders 1000000
+"$RMQ" quickstart "$RMQ_VERSION" produce "$NAMESRV_ADDR" orders 300 >"$dir/produce.out" 2>&1 || { tail "$dir/produce.out"; fail "nothing was sent"; }
+mkdir -p "$dir/consumer"
+spawn "$dir/consumer" timeout 120 "$RMQ" quickstart "$RMQ_VERSION" consume "$NAMESRV_ADDR" orders 1000000
 for _ in $(seq 300); do
   "$ADMIN" consumerProgress -g quickstart_consumer 2>/dev/null | grep -q 'Diff Total: 0' && break
   sleep 0.2
 done
-figures "$DIR/idle"
-found=$(check "$DIR/idle" "$ROOT/deploy/grafana/kerolox.json" 300 0)
+figures "$dir/idle"
+found=$(check "$dir/idle" "$ROOT/deploy/grafana/kerolox.json" 300 0)
 say "consumed: $found"
 
 # nobody consumes any more; a sender that knows the broker but no topic
-kill -- "-$(cat "$DIR/consumer/pid")" 2>/dev/null || true
-rm -f "$DIR/consumer/pid"
-"$RMQ" quickstart "$RMQ_VERSION" produce "$NAMESRV_ADDR" orders 200 >"$DIR/produce.out" 2>&1 || fail "nothing was sent"
-"$PYTHON" - "$BROKER_PORT" <<'PY'
+stop_server "$dir/consumer"
+"$RMQ" quickstart "$RMQ_VERSION" produce "$NAMESRV_ADDR" orders 200 >"$dir/produce.out" 2>&1 || fail "nothing was sent"
+"$PYTHON" - "$BROKER" <<'PY'
 import sys
 import mq
 conn = mq.Conn(f"127.0.0.1:{sys.argv[1]}")
@@ -57,20 +54,20 @@ for _ in range(3):
         assert refused.code == 17, refused.code
 PY
 sleep 1.1
-figures "$DIR/lagging"
-found=$(check "$DIR/lagging" "$ROOT/deploy/grafana/kerolox.json" 500 3)
+figures "$dir/lagging"
+found=$(check "$dir/lagging" "$ROOT/deploy/grafana/kerolox.json" 500 3)
 say "lagging: $found"
 
-get metrics "$NS_METRICS_PORT" >"$DIR/registered.page"
-"$ADMIN" topicList >"$DIR/topics"
-stop_server "$DIR/broker"
-get metrics "$NS_METRICS_PORT" >"$DIR/left.page"
-found=$("$PYTHON" "$ROOT/tests/metrics/namesrv.py" "$DIR/registered.page" "$DIR/left.page" "$DIR/topics")
+get metrics "$NS_METRICS_PORT" >"$dir/registered.page"
+"$ADMIN" topicList >"$dir/topics"
+stop_server "$dir/broker"
+get metrics "$NS_METRICS_PORT" >"$dir/left.page"
+found=$("$PYTHON" "$ROOT/tests/metrics/namesrv.py" "$dir/registered.page" "$dir/left.page" "$dir/topics")
 say "name server: $found"
-echo 'metricsSeriesMax=2' >>"$DIR/more.conf"
-start_broker kerolox "$BROKER_PORT" "$NAMESRV_ADDR" "$DIR/broker" "$DIR/more.conf"
-get metrics >"$DIR/few.page"
-[ "$(grep -c '^rocketmq_producer_tps{' "$DIR/few.page")" = 2 ] || fail "more series than metricsSeriesMax"
-left=$(sed -n 's/^kerolox_metrics_left_out{kind="topic"} \([0-9]*\).*/\1/p' "$DIR/few.page")
+echo 'metricsSeriesMax=2' >>"$dir/more.conf"
+start_broker kerolox "$BROKER" "$NAMESRV_ADDR" "$dir/broker" "$dir/more.conf"
+get metrics >"$dir/few.page"
+[ "$(grep -c '^rocketmq_producer_tps{' "$dir/few.page")" = 2 ] || fail "more series than metricsSeriesMax"
+left=$(sed -n 's/^kerolox_metrics_left_out{kind="topic"} \([0-9]*\).*/\1/p' "$dir/few.page")
 [ "$left" -gt 0 ] || fail "nothing was left out"
 say "metricsSeriesMax=2: $left topics left out and counted"

@@ -3,9 +3,7 @@
 #
 #   tests/mqadmin/figures.sh [SECONDS]     (default 100; windows of a minute are empty before 70)
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
-dir=$(temp_dir figures)
-trap 'finish $? "$dir"' EXIT
+scratch figures
 start_namesrv kerolox "$NS" "$dir/kns"
 start_broker kerolox "$BROKER" "127.0.0.1:$NS" "$dir/kbr"
 start_namesrv reference $((NS + 10)) "$dir/rns"

@@ -10,9 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 check=
 [ "${1:-}" != --check ] || { check=--check; shift; }
 here=$ROOT/tests/mqadmin
-NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
-dir=$(temp_dir mqadmin)
-trap 'finish $? "$dir"' EXIT
+scratch mqadmin
 
 # Access control is on, for its commands; the white list lets everybody on this machine in.
 accounts='globalWhiteRemoteAddresses:
@@ -38,12 +36,8 @@ cluster kerolox "$NS" "$BROKER"
 cluster reference $((NS + 10)) $((BROKER + 20))
 # A producer and a consumer on each cluster, until they are ended.
 mkdir -p "$dir/members"
-(cd "$dir/members" && exec setsid "$RMQ" java "$RMQ_VERSION" "$here/Members.java" \
-  "127.0.0.1:$NS" "127.0.0.1:$((NS + 10))" > out 2>&1 < /dev/null) &
-members=$!
-trap 'status=$?; kill -- -$members 2>/dev/null; finish $status "$dir"' EXIT
-for _ in $(seq 300); do grep -q '^ready$' "$dir/members/out" && break; alive $members || break; sleep 0.2; done
-grep -q '^ready$' "$dir/members/out" || { cat "$dir/members/out"; fail "the producer and consumer did not start"; }
+spawn "$dir/members" "$RMQ" java "$RMQ_VERSION" "$here/Members.java" "127.0.0.1:$NS" "127.0.0.1:$((NS + 10))"
+wait_line "$dir/members" ready 60
 
 "$RMQ" java "$RMQ_VERSION" "$here/StockOptions.java" > "$dir/options.tsv"
 "$PYTHON" "$here/drive.py" $check --dir "$dir" --kerolox "127.0.0.1:$NS,127.0.0.1:$BROKER" \

@@ -8,8 +8,7 @@
 # once the server has said that it is up; at the end of the section each server that still runs gets a Ctrl-C and must end
 # well. Every other line must end with status 0. The home folder is an empty one.
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-dir=$(temp_dir readme)
-trap 'finish $? "$dir"' EXIT
+scratch readme
 export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup}
 mkdir -p "$dir/home"
 export HOME=$dir/home

@@ -8,9 +8,7 @@
 # lines are a table in Markdown. Fails when a sample is incomplete, repeated or early, or half of it is later than 100 ms.
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 timers=${1:-1000000} sample=${2:-10000}
-NS=${NS_PORT:-19876} BROKER=${BROKER_PORT:-20911}
-dir=$(temp_dir timers)
-trap 'finish $? "$dir"' EXIT
+scratch timers
 # The levels of a full disk are those of an operator who knows that there is room for what is sent here.
 printf "%s\n" timerMaxDelaySec=31622400 fileReservedTime=72 diskSpaceWarningLevelRatio=98 diskSpaceCleanForciblyRatio=97 > "$dir/extra.conf"
 

@@ -4,8 +4,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../../lib.sh"
 here=$ROOT/tests/capture/filter
 out=$ROOT/crates/kerolox-broker/testdata/filter
-dir=$(temp_dir filter)
-trap 'finish $? "$dir"' EXIT
+scratch filter
 "$RMQ" fetch "$RMQ_VERSION"
 cp=$("$RMQ" cp "$RMQ_VERSION")
 javac -encoding UTF-8 -cp "$cp" -d "$dir" "$here/Answers.java"
