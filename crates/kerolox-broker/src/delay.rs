@@ -17,6 +17,8 @@ use crate::send::Target;
 
 /// Messages of one level delivered in a row before the others get their turn.
 const DELIVER_BATCH_MAX: usize = 256;
+/// Bytes from which on one append has enough of them: they are in memory, and senders wait for it.
+const DELIVER_BYTES: usize = 1 << 20;
 /// Pause after a delivery that failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(10);
 /// Longest sleep: a clock that was set forward is noticed after it.
@@ -84,18 +86,7 @@ impl Node {
 
     /// Delivers due messages until the task is ended.
     pub(crate) async fn deliver_delayed(self: Arc<Self>) {
-        loop {
-            let node = Arc::clone(&self);
-            // Reading and appending may meet the disk, so not on a task that serves sockets.
-            let pause = tokio::task::spawn_blocking(move || node.deliver_due()).await.unwrap_or(RETRY_PAUSE);
-            if pause.is_zero() {
-                continue;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.delay_arrived.notified() => {}
-            }
-        }
+        self.step_by_step(Self::deliver_due, |node| &node.delay_arrived).await;
     }
 
     /// One round over all levels; returns how long nothing will be due.
@@ -140,12 +131,12 @@ impl Node {
             return pause;
         }
         match self.deliver(&due) {
-            Ok(()) => {
-                next = next + due.len() as u64;
+            Ok(done) => {
+                next = next + done as u64;
                 let mut progress = self.delay_offsets.lock();
                 progress.next.insert(key, next.to_wire());
                 progress.dirty = true;
-                pause
+                if done < due.len() { Duration::ZERO } else { pause }
             }
             Err(why) => {
                 tracing::error!(level, offset = %next, why, "delayed messages could not be delivered; tried again");
@@ -154,9 +145,15 @@ impl Node {
         }
     }
 
-    fn deliver(&self, due: &[Unit]) -> Result<(), String> {
+    /// Delivers the first of these in one append; returns how many that were.
+    fn deliver(&self, due: &[Unit]) -> Result<usize, String> {
         let mut batch = self.store.batch();
+        let mut done = 0;
         for unit in due {
+            if batch.bytes() >= DELIVER_BYTES {
+                break;
+            }
+            done += 1;
             let offset = LogOffset::new(unit.log_offset);
             let bytes = match self.store.record_at(offset) {
                 Ok(bytes) => bytes,
@@ -169,10 +166,10 @@ impl Node {
                 tracing::error!(%offset, why, "a delayed message has no place to be delivered to and is dropped");
             }
         }
-        if batch.is_empty() {
-            return Ok(());
+        if !batch.is_empty() {
+            self.store.append(&mut batch).map_err(|e| e.to_string())?;
         }
-        self.store.append(&mut batch).map(|_| ()).map_err(|e| e.to_string())
+        Ok(done)
     }
 
     fn plan_delivery(&self, bytes: &[u8], batch: &mut AppendBatch) -> Result<(), String> {
@@ -184,20 +181,8 @@ impl Node {
             return Err("half messages are not delayed".to_owned());
         }
         let queue = properties::find(text, properties::REAL_QID).and_then(|v| v.parse().ok()).unwrap_or(0);
-        let due = NewRecord {
-            topic: topic.as_str(),
-            queue_id: queue,
-            flag: record.flag(),
-            sys_flag: record.sys_flag(),
-            born_timestamp: record.born_timestamp(),
-            born_host: record.born_host(),
-            store_host: self.store_host,
-            reconsume_times: record.reconsume_times(),
-            prepared_transaction_offset: 0,
-            body: record.body(),
-            // As in Java the text keeps DELAY, REAL_TOPIC and REAL_QID.
-            properties: text,
-        };
+        // As in Java the text keeps DELAY, REAL_TOPIC and REAL_QID.
+        let due = NewRecord::copy_of(&record, topic.as_str(), queue, text, self.store_host);
         batch.push(&self.store.queue(&topic, QueueId::new(queue)), &due).map(|_| ()).map_err(|e| e.to_string())
     }
 

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use kerolox_store::disk::Disk;
 use kerolox_store::tables::{self, TableError};
 use kerolox_wire::body::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupTable, from_json, to_json_pretty};
-use kerolox_wire::names::{GroupName, NameError};
+use kerolox_wire::names::{GroupName, NameError, groups};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::changes::Changes;
@@ -21,19 +21,6 @@ pub(crate) type Group = SubscriptionGroupConfig;
 
 /// With this many groups only an administrator makes more; a client of random names must not fill the memory.
 pub(crate) const GROUPS_AUTOMATIC_MAX: usize = 50_000;
-
-/// Groups of this beginning are made at their first use even when automatic creation is off.
-const SYSTEM_PREFIX: &str = "CID_RMQ_SYS_";
-/// Groups that exist from the start.
-const SYSTEM: [&str; 7] = [
-    "TOOLS_CONSUMER",
-    "FILTERSRV_CONSUMER",
-    "SELF_TEST_C_GROUP",
-    "CID_ONS-HTTP-PROXY",
-    "CID_ONSAPI_PULL",
-    "CID_ONSAPI_PERMISSION",
-    "CID_ONSAPI_OWNER",
-];
 
 /// A group that was there or has just been made.
 #[derive(Debug, Clone)]
@@ -107,7 +94,7 @@ impl Groups {
     #[must_use]
     pub(crate) fn new(auto_create: bool) -> Self {
         let auto_create = AtomicBool::new(auto_create);
-        let named = SYSTEM.iter().filter_map(|name| GroupName::parse(name).ok());
+        let named = groups::SYSTEM.iter().filter_map(|name| GroupName::parse(name).ok());
         let groups = named.map(|name| (name.clone(), Arc::new(with_defaults(&name)))).collect();
         let current = ArcSwap::from_pointee(GroupSnapshot { groups, version: DataVersion::default() });
         Self { current, auto_create, writing: Mutex::new(()), changes: Changes::default() }
@@ -138,7 +125,7 @@ impl Groups {
         if let Some(group) = self.get(name.as_str()) {
             return Ok(FoundGroup { group, new: false });
         }
-        if !self.auto_create.load(Ordering::Relaxed) && !name.as_str().starts_with(SYSTEM_PREFIX) {
+        if !self.auto_create.load(Ordering::Relaxed) && !name.as_str().starts_with(groups::SYSTEM_PREFIX) {
             return Err(GroupError::NotExist(name.clone()));
         }
         let writing = self.writing.lock();
@@ -276,7 +263,7 @@ mod tests {
     #[test]
     fn system_groups_exist_from_the_start() {
         let groups = Groups::new(true);
-        for system in SYSTEM {
+        for system in groups::SYSTEM {
             assert!(groups.get(system).is_some(), "{system}");
         }
         assert_eq!(groups.table().data_version.counter, 0);

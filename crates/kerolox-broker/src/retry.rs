@@ -72,17 +72,8 @@ impl Node {
             .map_err(|e| Refusal::error(format!("look message by offset failed, {}: {e}", asked.offset)))?;
         let (topic, queue, properties) = self.place_of(asked, &group, retry_queues, &record)?;
         let again = NewRecord {
-            topic: topic.as_str(),
-            queue_id: queue.get(),
-            flag: record.flag(),
-            sys_flag: record.sys_flag(),
-            born_timestamp: record.born_timestamp(),
-            born_host: record.born_host(),
-            store_host: self.store_host,
             reconsume_times: record.reconsume_times().saturating_add(1),
-            prepared_transaction_offset: 0,
-            body: record.body(),
-            properties: &properties,
+            ..NewRecord::copy_of(&record, topic.as_str(), queue.get(), &properties, self.store_host)
         };
         let mut batch = self.store.batch();
         batch.push(&self.store.queue(&topic, queue), &again)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::node::Node;
@@ -15,6 +16,8 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(10);
 const FILTER_SAVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Time between two looks at the file of accounts.
 const ACCOUNTS_INTERVAL: Duration = Duration::from_secs(1);
+/// Pause after a step that panicked.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Sleep while no pull is held.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -66,6 +69,26 @@ impl Node {
             // Some of this writes files, so not on a task that serves sockets.
             if let Err(error) = tokio::task::spawn_blocking(move || work(&node)).await {
                 tracing::error!(%error, "periodic work failed");
+            }
+        }
+    }
+
+    /// Takes one step after the other until the task is ended. A step says how long there will be nothing to do;
+    /// `arrived` cuts that short.
+    pub(crate) async fn step_by_step(self: &Arc<Self>, step: fn(&Self) -> Duration, arrived: fn(&Self) -> &Notify) {
+        loop {
+            let node = Arc::clone(self);
+            // Steps read and append, which may meet the disk, so not on a task that serves sockets.
+            let pause = tokio::task::spawn_blocking(move || step(&node)).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "a delivery of waiting messages failed; it is tried again");
+                RETRY_PAUSE
+            });
+            if pause.is_zero() {
+                continue;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = arrived(self).notified() => {}
             }
         }
     }

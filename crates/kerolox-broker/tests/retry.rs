@@ -231,6 +231,25 @@ async fn a_clock_that_is_set_neither_loses_nor_holds_up_a_delay_level() {
 }
 
 #[tokio::test]
+async fn large_delayed_messages_are_delivered_a_few_at_a_time_and_each_once() {
+    const SIZE: usize = 600_000;
+    let node = Setup::new().start().await;
+    let client = node.client();
+    for n in 0..7 {
+        client.send(&message_with("orders", 0, &[("DELAY", "1")]), n.to_string().repeat(SIZE)).await;
+    }
+    // All of them are due when the first is looked at.
+    node.clock.advance(std::time::Duration::from_secs(5));
+    until(async || (len(&client, "orders", 0).await >= 7).then_some(())).await;
+    for n in 0..7 {
+        let read = client.read("orders", 0, n, 1).await.remove(0);
+        assert_eq!(read.body, n.to_string().repeat(SIZE));
+    }
+    assert_eq!(len(&client, "orders", 0).await, 7);
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_stop_amid_deliveries_repeats_none_of_them() {
     let setup = Setup::new();
     let mut node = setup.start().await;

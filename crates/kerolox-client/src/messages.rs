@@ -6,7 +6,7 @@ use kerolox_wire::body::MessageQueue;
 use kerolox_wire::command::call;
 use kerolox_wire::command::pull::{PullMessage, QueryMessage, ViewMessage};
 use kerolox_wire::id::{MessageId, UniqueKey};
-use kerolox_wire::names::{GroupName, TopicName, topics};
+use kerolox_wire::names::{GroupName, TopicName, groups, topics};
 use kerolox_wire::properties;
 use kerolox_wire::response::ResponseCode;
 use kerolox_wire::sys_flag;
@@ -23,7 +23,7 @@ const UNIQUE_KEY_SLACK_MS: i64 = 26 * 3_600_000 + 1000;
 /// How long a pull may take that does not wait for messages.
 const PULL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Group under which tools pull.
-pub const TOOLS_GROUP: &str = "TOOLS_CONSUMER";
+pub const TOOLS_GROUP: &str = groups::TOOLS;
 
 /// What a pull found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

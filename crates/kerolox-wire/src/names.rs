@@ -39,6 +39,40 @@ pub mod topics {
     pub const SELF_TEST: &str = "SELF_TEST_TOPIC";
     /// Notices of pulls whose offset was out of range.
     pub const OFFSET_MOVED_EVENT: &str = "OFFSET_MOVED_EVENT";
+    /// Names with this beginning belong to the system.
+    pub const SYSTEM_PREFIX: &str = "rmq_sys_";
+    /// Reserved names, whether or not such a topic exists.
+    pub const SYSTEM: [&str; 9] = [
+        AUTO_CREATE,
+        SCHEDULE,
+        BENCHMARK,
+        TRANS_HALF,
+        TRACE,
+        TRANS_OP_HALF,
+        TRANS_CHECK_MAX_TIME,
+        SELF_TEST,
+        OFFSET_MOVED_EVENT,
+    ];
+}
+
+/// Names of groups with a meaning of their own.
+pub mod groups {
+    /// Reads for administration tools.
+    pub const TOOLS: &str = "TOOLS_CONSUMER";
+    /// Its offsets tell how far half messages and operation messages are settled.
+    pub const TRANS: &str = "CID_RMQ_SYS_TRANS";
+    /// Groups of this beginning are made at their first use even when automatic creation is off.
+    pub const SYSTEM_PREFIX: &str = "CID_RMQ_SYS_";
+    /// Groups that every broker has from the start.
+    pub const SYSTEM: [&str; 7] = [
+        TOOLS,
+        "FILTERSRV_CONSUMER",
+        "SELF_TEST_C_GROUP",
+        "CID_ONS-HTTP-PROXY",
+        "CID_ONSAPI_PULL",
+        "CID_ONSAPI_PERMISSION",
+        "CID_ONSAPI_OWNER",
+    ];
 }
 
 /// Why a text is not a legal topic or group name.

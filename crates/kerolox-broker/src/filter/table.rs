@@ -19,8 +19,9 @@ use crate::changes::Changes;
 const EXPRESSIONS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A group that comes out of the file was there until this long before the start.
 const SEEN_BEFORE_START_MS: i64 = 30_000;
-/// Most recently read expressions of pulls that bring their own.
+/// Most recently read expressions of pulls that bring their own, and most bytes of them.
 const RECENT_MAX: usize = 128;
+const RECENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// The filters of all groups.
 #[derive(Debug, Default)]
@@ -129,7 +130,8 @@ impl Filters {
         }
         let filter = Arc::new(Filter::parse(expression)?);
         let mut recent = self.recent.lock();
-        if recent.len() >= RECENT_MAX {
+        let bytes: usize = recent.keys().map(|known| known.len()).sum();
+        if recent.len() >= RECENT_MAX || bytes + expression.len() > RECENT_BYTES_MAX {
             recent.clear();
         }
         recent.insert(expression.into(), Arc::clone(&filter));

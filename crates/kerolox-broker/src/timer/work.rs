@@ -80,18 +80,7 @@ impl Moment {
 impl Node {
     /// Reads and delivers timed messages until the task is ended.
     pub(crate) async fn deliver_timed(self: Arc<Self>) {
-        loop {
-            let node = Arc::clone(&self);
-            // Reading and appending may meet the disk, so not on a task that serves sockets.
-            let pause = tokio::task::spawn_blocking(move || node.timer_step()).await.unwrap_or(RETRY_PAUSE);
-            if pause.is_zero() {
-                continue;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.timer.arrived.notified() => {}
-            }
-        }
+        self.step_by_step(Self::timer_step, |node| &node.timer.arrived).await;
     }
 
     /// Writes runs, merges and state until the task is ended.
@@ -326,20 +315,7 @@ impl Node {
         text: &str,
         batch: &mut AppendBatch,
     ) -> Result<(), String> {
-        let record = timed.record;
-        let again = NewRecord {
-            topic: topic.as_str(),
-            queue_id: queue.get(),
-            flag: record.flag(),
-            sys_flag: record.sys_flag(),
-            born_timestamp: record.born_timestamp(),
-            born_host: record.born_host(),
-            store_host: self.store_host,
-            reconsume_times: record.reconsume_times(),
-            prepared_transaction_offset: 0,
-            body: record.body(),
-            properties: text,
-        };
+        let again = NewRecord::copy_of(timed.record, topic.as_str(), queue.get(), text, self.store_host);
         batch.push(&self.store.queue(topic, queue), &again).map(|_| ()).map_err(|e| e.to_string())
     }
 

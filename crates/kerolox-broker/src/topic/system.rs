@@ -30,21 +30,6 @@ pub(crate) struct TopicRules {
     pub(crate) trace_topic: Option<String>,
 }
 
-/// Names with this beginning belong to the system.
-pub(super) const SYSTEM_PREFIX: &str = "rmq_sys_";
-/// Reserved names, whether or not such a topic exists.
-pub(super) const SYSTEM: [&str; 9] = [
-    topics::AUTO_CREATE,
-    topics::SCHEDULE,
-    topics::BENCHMARK,
-    topics::TRANS_HALF,
-    topics::TRACE,
-    topics::TRANS_OP_HALF,
-    topics::TRANS_CHECK_MAX_TIME,
-    topics::SELF_TEST,
-    topics::OFFSET_MOVED_EVENT,
-];
-
 /// The topics that exist from the start. A cluster or broker name that is no legal topic name yields none.
 pub(super) fn system_topics(rules: TopicRules) -> Vec<Topic> {
     let template = |usable: bool| if usable { Perm::TEMPLATE } else { Perm::INHERIT };

@@ -13,7 +13,7 @@ use kerolox_wire::body::{DataVersion, TopicConfig, TopicConfigTable, from_json, 
 use kerolox_wire::names::{TopicName, topics};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::system::{SYSTEM, SYSTEM_PREFIX, TopicRules, system_topics};
+use super::system::{TopicRules, system_topics};
 use super::{
     Made, NotMade, Perm, TOPIC_QUEUES_MAX, TOPICS_AUTOMATIC_MAX, Topic, TopicByProducer, TopicError, UNIT, UNIT_SUB,
 };
@@ -54,7 +54,7 @@ impl Topics {
     pub(crate) fn new(rules: TopicRules) -> Self {
         let auto_create = AtomicBool::new(rules.auto_create);
         let made = system_topics(rules);
-        let mut system: BTreeSet<String> = SYSTEM.iter().map(|&name| name.to_owned()).collect();
+        let mut system: BTreeSet<String> = topics::SYSTEM.iter().map(|&name| name.to_owned()).collect();
         system.extend(made.iter().map(|topic| topic.name.to_string()));
         let topics = made.into_iter().map(|topic| (topic.name.clone(), Arc::new(topic))).collect();
         let current = ArcSwap::from_pointee(TopicSnapshot { topics, version: DataVersion::default() });
@@ -82,7 +82,7 @@ impl Topics {
     /// Whether the topic belongs to the system, so that requests neither create nor delete it.
     #[must_use]
     pub(crate) fn is_system(&self, name: &str) -> bool {
-        self.system.contains(name) || name.starts_with(SYSTEM_PREFIX)
+        self.system.contains(name) || name.starts_with(topics::SYSTEM_PREFIX)
     }
 
     /// The names that belong to the system, whether or not there is such a topic.

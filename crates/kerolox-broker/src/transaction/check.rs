@@ -11,14 +11,14 @@ use bytes::Bytes;
 use kerolox_store::{AppendBatch, Appended};
 use kerolox_wire::command::send::CheckTransactionState;
 use kerolox_wire::id::MessageId;
-use kerolox_wire::names::{LogOffset, QueueId, QueueOffset, TopicName};
-use kerolox_wire::record::{BodyCheck, LateFields, Record};
+use kerolox_wire::names::{LogOffset, QueueId, QueueOffset, TopicName, groups};
+use kerolox_wire::record::{BodyCheck, LateFields, NewRecord, Record};
 
 use super::ask::{Ask, Unasked};
 use super::decide::{Limits, Verdict, Why};
 use super::ended::Offsets;
 use super::figures::STUCK_CHECKS;
-use super::half::{Half, copy_of, ended_by};
+use super::half::{Half, ended_by};
 use super::{half_topic, op_topic};
 use crate::node::Node;
 use crate::upkeep::{joined, survive};
@@ -179,7 +179,7 @@ impl Node {
     }
 
     fn transaction_offset(&self, topic: &TopicName, queue: QueueId) -> Option<QueueOffset> {
-        self.offsets.get(super::GROUP, topic.as_str(), queue).and_then(QueueOffset::from_wire)
+        self.offsets.get(groups::TRANS, topic.as_str(), queue).and_then(QueueOffset::from_wire)
     }
 
     /// The part of a queue that is not settled.
@@ -336,7 +336,7 @@ impl Node {
         let mut verdict = one.verdict;
         if let Some(text) = text {
             let topic = half_topic();
-            let copy = copy_of(&record, topic.as_str(), record.queue_id().get(), &text, self.store_host);
+            let copy = NewRecord::copy_of(&record, topic.as_str(), record.queue_id().get(), &text, self.store_host);
             if batch.push(&self.store.queue(&topic, record.queue_id()), &copy).is_ok() {
                 return Ok(Some(verdict));
             }
@@ -345,7 +345,7 @@ impl Node {
         }
         let topic = self.given_up_topic().map_err(|refusal| refusal.remark)?;
         let queue = QueueId::new(0);
-        let copy = copy_of(&record, topic.as_str(), queue.get(), record.properties(), self.store_host);
+        let copy = NewRecord::copy_of(&record, topic.as_str(), queue.get(), record.properties(), self.store_host);
         match batch.push(&self.store.queue(&topic, queue), &copy) {
             Ok(_) => Ok(Some(verdict)),
             Err(why) => {
@@ -465,7 +465,7 @@ impl Node {
             return;
         }
         for topic in [half_topic(), op_topic()] {
-            for queue in self.offsets.of(super::GROUP, topic.as_str()).into_keys() {
+            for queue in self.offsets.of(groups::TRANS, topic.as_str()).into_keys() {
                 let (_, max) = self.range_or_empty(&topic, queue);
                 if self.transaction_offset(&topic, queue) > Some(max) {
                     tracing::warn!(%topic, %queue, end = %max, "more was settled than is there; it was lost in a crash");

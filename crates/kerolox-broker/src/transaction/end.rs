@@ -16,7 +16,7 @@ use kerolox_wire::record::{BodyCheck, NewRecord, Record};
 use kerolox_wire::reply::{Reply, ReplyTo};
 use kerolox_wire::sys_flag::{COMMIT, ROLLBACK};
 
-use super::half::{Half, copy_of};
+use super::half::Half;
 use super::{ENDED_TAG, half_topic, op_topic};
 use crate::node::Node;
 use crate::refusal::Refusal;
@@ -176,7 +176,7 @@ impl Node {
         let text = properties::with(record.properties(), &[(properties::TRANSACTION_CHECK_TIMES, "0")]);
         let (topic, queue) = (half_topic(), QueueId::new(0));
         let mut batch = self.store.batch();
-        let again = copy_of(&record, topic.as_str(), queue.get(), &text, self.store_host);
+        let again = NewRecord::copy_of(&record, topic.as_str(), queue.get(), &text, self.store_host);
         batch.push(&self.store.queue(&topic, queue), &again)?;
         self.store.append(&mut batch).map_err(|e| Refusal::from(&e))?;
         tracing::info!(message = asked.msg_id, "a half message that was given up is asked for again");

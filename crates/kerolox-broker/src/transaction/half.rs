@@ -95,40 +95,17 @@ impl<'b> Half<'b> {
             sys_flag: sys_flag::with_transaction(self.record.sys_flag(), Transaction::Commit),
             prepared_transaction_offset: self.record.log_offset().to_wire(),
             properties: &place.properties,
-            ..copy_of(&self.record, "", 0, "", store_host)
+            ..NewRecord::copy_of(&self.record, "", 0, "", store_host)
         }
     }
 
     /// The body of the question for its outcome: the message as it was sent, at the place of its copy.
     pub(super) fn question(&self, text: &str, late: &LateFields, store_host: SocketAddr) -> Result<Bytes, RecordError> {
-        let record = copy_of(&self.record, self.topic.as_str(), self.queue_id.get(), text, store_host);
+        let record = NewRecord::copy_of(&self.record, self.topic.as_str(), self.queue_id.get(), text, store_host);
         let mut bytes = Vec::with_capacity(record.encoded_len());
         record.encode(&mut bytes)?;
         fill_late(&mut bytes, late);
         Ok(bytes.into())
-    }
-}
-
-/// The same message at another place.
-pub(super) fn copy_of<'r>(
-    record: &'r Record<'_>,
-    topic: &'r str,
-    queue_id: u32,
-    text: &'r str,
-    store_host: SocketAddr,
-) -> NewRecord<'r> {
-    NewRecord {
-        topic,
-        queue_id,
-        flag: record.flag(),
-        sys_flag: record.sys_flag(),
-        born_timestamp: record.born_timestamp(),
-        born_host: record.born_host(),
-        store_host,
-        reconsume_times: record.reconsume_times(),
-        prepared_transaction_offset: 0,
-        body: record.body(),
-        properties: text,
     }
 }
 

@@ -18,7 +18,7 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 
 use kerolox_wire::command::send::SendMessage;
-use kerolox_wire::names::{GroupName, QueueId, TopicName, topics};
+use kerolox_wire::names::{GroupName, QueueId, TopicName, groups, topics};
 use kerolox_wire::properties;
 use parking_lot::Mutex;
 
@@ -28,8 +28,6 @@ use crate::refusal::Refusal;
 use crate::send::Target;
 use crate::topic::{Perm, Topic};
 
-/// Group whose offsets tell how far half messages and operation messages are settled.
-const GROUP: &str = "CID_RMQ_SYS_TRANS";
 /// Tag of operation messages: their half message has ended.
 const ENDED_TAG: &str = "d";
 
@@ -76,7 +74,7 @@ fn op_topic() -> TopicName {
 }
 
 fn group() -> GroupName {
-    GroupName::parse(GROUP).expect("the name is legal")
+    GroupName::parse(groups::TRANS).expect("the name is legal")
 }
 
 impl Node {

@@ -77,22 +77,14 @@ pub(crate) enum Kind {
 
 /// Tells by the name; names of clusters and brokers, which are topics too, are left to the caller.
 pub(crate) fn kind(topic: &str) -> Kind {
-    const SYSTEM: [&str; 9] = [
-        topics::AUTO_CREATE,
-        topics::SCHEDULE,
-        topics::BENCHMARK,
-        topics::TRANS_HALF,
-        topics::TRACE,
-        topics::TRANS_OP_HALF,
-        topics::TRANS_CHECK_MAX_TIME,
-        topics::SELF_TEST,
-        topics::OFFSET_MOVED_EVENT,
-    ];
     if topic.starts_with(RETRY_PREFIX) {
         Kind::Retry
     } else if topic.starts_with(DLQ_PREFIX) {
         Kind::Dead
-    } else if SYSTEM.contains(&topic) || topic.starts_with("rmq_sys_") || topic.ends_with("_REPLY_TOPIC") {
+    } else if topics::SYSTEM.contains(&topic)
+        || topic.starts_with(topics::SYSTEM_PREFIX)
+        || topic.ends_with("_REPLY_TOPIC")
+    {
         Kind::System
     } else {
         Kind::Normal

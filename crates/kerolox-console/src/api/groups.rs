@@ -7,7 +7,7 @@ use axum::extract::{Path, Query, State};
 use kerolox_client::{Client, MessageQueue, Reset};
 use kerolox_wire::body::{ConsumerConnection, OffsetWrapper, SubscriptionGroupConfig};
 use kerolox_wire::frame::Language;
-use kerolox_wire::names::{GroupName, TopicName};
+use kerolox_wire::names::{GroupName, TopicName, groups};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -19,18 +19,13 @@ use crate::guard::Done;
 
 /// Clients of a group that are asked about themselves for one page.
 const CLIENTS_MAX: usize = 50;
-/// Groups that tools and the system use.
-const SYSTEM: [&str; 9] = [
-    "TOOLS_CONSUMER",
-    "FILTERSRV_CONSUMER",
-    "SELF_TEST_C_GROUP",
-    "CID_ONS-HTTP-PROXY",
-    "CID_ONSAPI_PULL",
-    "CID_ONSAPI_PERMISSION",
-    "CID_ONSAPI_OWNER",
-    "CID_RMQ_SYS_TRANS",
-    "__MONITOR_CONSUMER",
-];
+/// Reads dead letters and the like for a monitor of RocketMQ.
+const MONITOR_GROUP: &str = "__MONITOR_CONSUMER";
+
+/// Whether tools or the system use the group.
+fn is_system(group: &str) -> bool {
+    groups::SYSTEM.contains(&group) || [groups::TRANS, MONITOR_GROUP].contains(&group)
+}
 
 #[derive(Deserialize)]
 pub(crate) struct Asked {
@@ -69,8 +64,7 @@ pub(crate) async fn list(State(door): State<Shared>, Query(asked): Query<Asked>)
         names.extend(table?.subscription_group_table.into_keys());
     }
     let fits = |name: &String| {
-        (asked.system || !SYSTEM.contains(&name.as_str()))
-            && (search.is_empty() || name.to_ascii_lowercase().contains(&search))
+        (asked.system || !is_system(name)) && (search.is_empty() || name.to_ascii_lowercase().contains(&search))
     };
     let page = page_of(names.into_iter().filter(fits).collect(), asked.page, asked.size);
     let masters = &masters;
@@ -305,7 +299,7 @@ pub(crate) async fn put(
 /// Deletes a group at every primary.
 pub(crate) async fn remove(State(door): State<Shared>, Path(group): Path<String>) -> Answer<Done> {
     let group = GroupName::parse(&group)?;
-    if SYSTEM.contains(&group.as_str()) {
+    if is_system(group.as_str()) {
         return Err(Failure::conflict(format!("[{group}] belongs to the system and stays")));
     }
     for master in masters(&door.client).await? {

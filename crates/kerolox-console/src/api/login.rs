@@ -1,6 +1,6 @@
 //! Logging in and out, and accounts.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, Path, State};
@@ -10,7 +10,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::accounts::Account;
+use crate::accounts::{Account, Accounts};
 use crate::audit::Entry;
 use crate::door::Shared;
 use crate::error::{Answer, Failure};
@@ -30,9 +30,7 @@ pub(crate) async fn login(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Json(given): Json<Login>,
 ) -> Answer<Response> {
-    let ip = from.ip().to_canonical();
-    let admitted = door.throttle.lock().admit(ip, door.now());
-    admitted.map_err(|wait| Failure::later(wait.as_secs().max(1)))?;
+    let ip = admit(&door, from)?;
     let user = given.user.clone();
     let account = check(&door, given).await?;
     let status = if account.is_some() { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
@@ -57,12 +55,28 @@ pub(crate) async fn login(
     Ok(([(header::SET_COOKIE, cookie)], Json(about(&caller))).into_response())
 }
 
-async fn check(door: &Shared, given: Login) -> Result<Option<Account>, Failure> {
+/// Counts a try to give a password; the address that it comes from.
+fn admit(door: &Shared, from: SocketAddr) -> Result<IpAddr, Failure> {
+    let ip = from.ip().to_canonical();
+    let admitted = door.throttle.lock().admit(ip, door.now());
+    admitted.map_err(|wait| Failure::later(wait.as_secs().max(1)))?;
+    Ok(ip)
+}
+
+/// Makes or checks a hash, on a thread of its own, while nobody else does.
+async fn hashing<T: Send + 'static>(
+    door: &Shared,
+    work: impl FnOnce(&Accounts) -> T + Send + 'static,
+) -> Result<T, Failure> {
     let ended = |_| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the console is ending");
     let _place = door.hashing.acquire().await.map_err(ended)?;
-    let checking = Arc::clone(door);
-    let checked = tokio::task::spawn_blocking(move || checking.accounts.check(&given.user, &given.password));
-    checked.await.map_err(|why| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, why.to_string()))
+    let working = Arc::clone(door);
+    let done = tokio::task::spawn_blocking(move || work(&working.accounts));
+    done.await.map_err(|why| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, why.to_string()))
+}
+
+async fn check(door: &Shared, given: Login) -> Result<Option<Account>, Failure> {
+    hashing(door, move |accounts| accounts.check(&given.user, &given.password)).await
 }
 
 fn about(caller: &Caller) -> Value {
@@ -104,9 +118,7 @@ pub(crate) async fn password(
     Json(given): Json<NewPassword>,
 ) -> Answer<Done> {
     // A stolen session must not be a way to guess the password.
-    let ip = from.ip().to_canonical();
-    let admitted = door.throttle.lock().admit(ip, door.now());
-    admitted.map_err(|wait| Failure::later(wait.as_secs().max(1)))?;
+    let ip = admit(&door, from)?;
     let known = check(&door, Login { user: caller.user.clone(), password: given.old }).await?;
     let account = known.ok_or_else(|| Failure::new(StatusCode::FORBIDDEN, "the old password is wrong"))?;
     door.throttle.lock().forgive(ip);
@@ -116,11 +128,7 @@ pub(crate) async fn password(
 }
 
 async fn put(door: &Shared, name: String, role: AccountRole, given: String) -> Result<(), Failure> {
-    let ended = |_| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the console is ending");
-    let _place = door.hashing.acquire().await.map_err(ended)?;
-    let putting = Arc::clone(door);
-    let put = tokio::task::spawn_blocking(move || putting.accounts.put(&name, role, &given));
-    put.await.map_err(|why| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, why.to_string()))?.map_err(Failure::from)
+    Ok(hashing(door, move |accounts| accounts.put(&name, role, &given)).await??)
 }
 
 /// Names and roles of all accounts.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use axum::Json;
 use axum::extract::State;
 use kerolox_client::{Client, Message, MessageQueue};
-use kerolox_wire::names::{GroupName, TopicName, topics};
+use kerolox_wire::names::{GroupName, TopicName, groups, topics};
 use kerolox_wire::properties;
 use serde_json::{Value, json};
 
@@ -16,8 +16,6 @@ use crate::door::Shared;
 use crate::error::{Answer, Failure};
 use crate::span::{Part, read};
 
-/// Group whose offsets say how far all is settled.
-const GROUP: &str = "CID_RMQ_SYS_TRANS";
 /// Half messages that are looked at for one page.
 const HALVES_MAX: i64 = 512;
 /// Marks of ended ones that are looked at.
@@ -63,7 +61,7 @@ async fn of(client: &Client, master: &Node) -> Result<Value, Failure> {
 
 /// What is not settled of a topic of transactions: none where there never was any.
 async fn part(client: &Client, master: &Node, topic: &'static str) -> Result<Option<Part>, Failure> {
-    let (group, name) = (GroupName::parse(GROUP)?, TopicName::known(topic));
+    let (group, name) = (GroupName::parse(groups::TRANS)?, TopicName::known(topic));
     // The broker is asked, since RocketMQ tells the name servers of these topics half a minute later.
     let end = client.max_offset(&master.address, &name, 0).await?;
     if end == 0 {

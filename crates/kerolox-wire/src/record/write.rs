@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{
     BORN_HOST_AT, HOST_V4_SIZE, HOST_V6_SIZE, LOG_OFFSET_AT, MAGIC_V1, PROPERTIES_SIZE_MAX, QUEUE_OFFSET_AT,
-    RECORD_FIXED_SIZE, RecordError, SYS_FLAG_AT, TOPIC_SIZE_MAX, body_crc,
+    RECORD_FIXED_SIZE, Record, RecordError, SYS_FLAG_AT, TOPIC_SIZE_MAX, body_crc,
 };
 use crate::names::{LogOffset, QueueOffset};
 use crate::sys_flag;
@@ -47,7 +47,31 @@ pub struct LateFields {
     pub store_timestamp: i64,
 }
 
-impl NewRecord<'_> {
+impl<'a> NewRecord<'a> {
+    /// A stored message once more: `topic` and `queue_id` are its place now, `properties` its text there.
+    #[must_use]
+    pub fn copy_of(
+        record: &'a Record<'_>,
+        topic: &'a str,
+        queue_id: u32,
+        properties: &'a str,
+        store_host: SocketAddr,
+    ) -> Self {
+        Self {
+            topic,
+            queue_id,
+            flag: record.flag(),
+            sys_flag: record.sys_flag(),
+            born_timestamp: record.born_timestamp(),
+            born_host: record.born_host(),
+            store_host,
+            reconsume_times: record.reconsume_times(),
+            prepared_transaction_offset: 0,
+            body: record.body(),
+            properties,
+        }
+    }
+
     /// Bytes that [`Self::encode`] writes.
     #[must_use]
     pub const fn encoded_len(&self) -> usize {
