@@ -20,6 +20,8 @@ for role in namesrv broker console; do
   put 644 "$ROOT/deploy/systemd/kerolox-$role.service" "lib/systemd/system/kerolox-$role.service"
   put 640 "$ROOT/conf/$role.conf" "etc/kerolox/$role.conf"
 done
+# The name server of this package, unless the administrator names others.
+sed -i 's/^#namesrvAddr = .*/namesrvAddr = 127.0.0.1:9876/' "$TREE/etc/kerolox/broker.conf"
 for doc in README.md docs/operations.md docs/differences.md docs/reference/configuration.md; do
   put 644 "$ROOT/$doc" "usr/share/doc/kerolox/$(basename "$doc")"
 done
