@@ -25,7 +25,7 @@ impl GroupProgress {
     /// Messages not consumed yet.
     #[must_use]
     pub fn lag(&self) -> i64 {
-        self.queues.iter().map(|(_, at)| at.broker_offset - at.consumer_offset).sum()
+        self.queues.iter().map(|(_, at)| at.diff()).fold(0, i64::saturating_add)
     }
 }
 

@@ -237,10 +237,7 @@ async fn lags(client: &Client, masters: &[Node], look: &mut Look) {
             }
         };
         for (group, parts) in stats.consume_stats_list.into_iter().flatten() {
-            let behind = parts
-                .iter()
-                .flat_map(|part| part.offset_table.iter())
-                .map(|(_, at)| at.broker_offset.saturating_sub(at.consumer_offset).max(0));
+            let behind = parts.iter().flat_map(|part| part.offset_table.iter()).map(|(_, at)| at.diff().max(0));
             let sum = lag.entry(group).or_default();
             *sum = behind.fold(*sum, i64::saturating_add);
         }

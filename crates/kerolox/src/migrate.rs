@@ -119,7 +119,7 @@ fn commit_log(dir: &Path, report: &mut Report) {
         if *len != size {
             report.add(Verdict::Stop, format!("{} has {len} bytes, the others {size}", path.display()));
         }
-        if *base != first + n as u64 * size {
+        if Some(*base) != (n as u64).checked_mul(size).and_then(|offset| first.checked_add(offset)) {
             report.add(Verdict::Stop, format!("{} does not follow the file before it", path.display()));
             break;
         }
@@ -132,7 +132,7 @@ fn commit_log(dir: &Path, report: &mut Report) {
             Err(why) => report.add(Verdict::Stop, format!("{} cannot be read: {why}", path.display())),
         }
     }
-    let (count, last) = (files.len(), first + (files.len() as u64 - 1) * size);
+    let (count, last) = (files.len(), files.last().map_or(first, |(base, ..)| *base));
     report
         .add(Verdict::Taken, format!("commit log: {count} files of {size} bytes, from offset {first} to file {last}"));
 }

@@ -8,8 +8,8 @@ use crate::route::MASTER_ID;
 
 /// Difference between two clocks that still does no harm, in milliseconds. Uptimes come in whole seconds.
 const CLOCK_MS_MAX: i64 = 5_000;
-/// Share of the disk above which a broker refuses messages.
-const DISK_FULL: f64 = 0.90;
+/// `diskSpaceWarningLevelRatio` where the broker does not tell it: above it, messages are refused.
+const DISK_FULL_PERCENT: f64 = 90.0;
 /// `diskMaxUsedSpaceRatio` where the broker does not tell it: above it, old files are deleted at any hour.
 const DISK_DELETES_PERCENT: f64 = 75.0;
 /// Bytes of the log that consumers do not see yet.
@@ -162,8 +162,9 @@ pub(super) fn running_ms(text: &str) -> Option<i64> {
 fn disk(subject: &str, broker: &BrokerFacts, figures: &Figures, findings: &mut Findings) {
     let ratio = |key: &str| figures.get(key).and_then(|text| text.parse::<f64>().ok()).unwrap_or(-1.0);
     let used = ratio("commitLogDiskRatio").max(ratio("consumeQueueDiskRatio"));
-    let setting = broker.settings.get("diskMaxUsedSpaceRatio").and_then(|text| text.trim().parse::<f64>().ok());
-    let deletes_percent = setting.unwrap_or(DISK_DELETES_PERCENT);
+    let setting = |key: &str| broker.settings.get(key).and_then(|text| text.trim().parse::<f64>().ok());
+    let deletes_percent = setting("diskMaxUsedSpaceRatio").unwrap_or(DISK_DELETES_PERCENT);
+    let full_percent = setting("diskSpaceWarningLevelRatio").unwrap_or(DISK_FULL_PERCENT);
     let percent = used * 100.0;
     let hours = broker.settings.get("fileReservedTime").map_or("72", String::as_str);
     let remedy = format!(
@@ -171,9 +172,8 @@ fn disk(subject: &str, broker: &BrokerFacts, figures: &Figures, findings: &mut F
          HOURS; or enlarge the disk of storePathRootDir",
         broker.address
     );
-    if used > DISK_FULL {
-        let limit = DISK_FULL * 100.0;
-        let what = format!("its disk is {percent:.0} % full: messages are refused above {limit:.0} %");
+    if percent > full_percent {
+        let what = format!("its disk is {percent:.0} % full: messages are refused above {full_percent:.0} %");
         findings.error(subject, what, remedy);
     } else if percent >= deletes_percent {
         let what = format!("its disk is {percent:.0} % full: from {deletes_percent:.0} % on, old messages go early");

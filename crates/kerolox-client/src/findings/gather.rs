@@ -81,7 +81,7 @@ impl Client {
                 for part in parts {
                     one.1 += part.consume_tps;
                     for (queue, at) in part.offset_table.iter() {
-                        let lag = at.broker_offset.saturating_sub(at.consumer_offset);
+                        let lag = at.diff();
                         if lag > 0
                             && let Ok(topic) = TopicName::parse(&queue.topic)
                         {

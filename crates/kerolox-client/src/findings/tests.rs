@@ -153,19 +153,19 @@ fn uptimes_are_read_as_java_writes_them() {
 
 #[test]
 fn a_disk_is_judged_by_the_brokers_own_limit() {
-    let with_disk = |ratio: &str, limit: Option<&str>| {
+    let with_disk = |ratio: &str, setting: Option<(&str, &str)>| {
         let mut facts = healthy();
         if let Some(Ok(known)) = &mut facts.brokers[0].figures {
             known.insert("commitLogDiskRatio".to_owned(), ratio.to_owned());
         }
-        facts.brokers[0].settings.extend(limit.map(|limit| ("diskMaxUsedSpaceRatio".to_owned(), limit.to_owned())));
+        facts.brokers[0].settings.extend(setting.map(|(key, value)| (key.to_owned(), value.to_owned())));
         judge(&facts)
     };
     assert_eq!(with_disk("0.7", None), []);
     assert_eq!(with_disk("-1", None), [], "a folder that is not there yet");
     assert_eq!(with_disk("nonsense", None), []);
     check(
-        &with_disk("0.7", Some("60"))[0],
+        &with_disk("0.7", Some(("diskMaxUsedSpaceRatio", "60")))[0],
         Severity::Warning,
         "broker b/0",
         "70 % full: from 60 %",
@@ -174,6 +174,8 @@ fn a_disk_is_judged_by_the_brokers_own_limit() {
     check(&with_disk("0.8", None)[0], Severity::Warning, "broker b/0", "80 % full", "-b 10.0.0.1:10911");
     check(&with_disk("0.9", None)[0], Severity::Warning, "broker b/0", "90 % full: from 75 % on", "enlarge");
     check(&with_disk("0.95", None)[0], Severity::Error, "broker b/0", "messages are refused", "enlarge");
+    let own = with_disk("0.95", Some(("diskSpaceWarningLevelRatio", "98")));
+    check(&own[0], Severity::Warning, "broker b/0", "95 % full: from 75 % on", "enlarge");
 }
 
 #[test]

@@ -109,7 +109,7 @@ pub(crate) async fn standing(client: &Client, masters: &[Node], name: String, to
 }
 
 fn lag(at: &OffsetWrapper) -> i64 {
-    at.broker_offset.saturating_sub(at.consumer_offset).max(0)
+    at.diff().max(0)
 }
 
 /// Places at all primaries, and messages consumed per second. A group that has consumed nothing has none.

@@ -28,6 +28,14 @@ pub struct OffsetWrapper {
     pub last_timestamp: i64,
 }
 
+impl OffsetWrapper {
+    /// Messages between the group's offset and the end of the queue; below 0 when the group is beyond it.
+    #[must_use]
+    pub fn diff(&self) -> i64 {
+        self.broker_offset.saturating_sub(self.consumer_offset)
+    }
+}
+
 /// What a topic holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

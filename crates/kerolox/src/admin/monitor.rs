@@ -150,10 +150,10 @@ fn by_topic(group: &GroupName, queues: &[(MessageQueue, OffsetWrapper, Option<i6
             largest: 0,
             delay_ms: 0,
         });
-        let lag = (at.broker_offset - at.consumer_offset).max(0);
-        behind.total += lag;
+        let lag = at.diff().max(0);
+        behind.total = behind.total.saturating_add(lag);
         behind.largest = behind.largest.max(lag);
-        let delay = newest.map_or(0, |newest| newest - at.last_timestamp);
+        let delay = newest.map_or(0, |newest| newest.saturating_sub(at.last_timestamp));
         behind.delay_ms = behind.delay_ms.max(delay);
     }
     topics.into_values().collect()

@@ -79,7 +79,7 @@ async fn one_group(s: &Session, group: &GroupName, show_clients: bool) -> Result
     let clients = if show_clients { clients_of_queues(s, group).await } else { BTreeMap::new() };
     let mut table = s.out.table(QUEUE_COLUMNS);
     for (queue, at) in &progress.queues {
-        let diff = at.broker_offset - at.consumer_offset;
+        let diff = at.diff();
         let last = if at.last_timestamp == 0 { "N/A".to_owned() } else { time::to_seconds(at.last_timestamp) };
         let client = clients.get(queue);
         table.row([

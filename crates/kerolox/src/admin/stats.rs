@@ -77,7 +77,7 @@ fn show_lag(table: &mut Table<'_>, group: &str, stats: &ConsumeStats, least: i64
     let mut queues: Vec<_> = stats.offset_table.iter().collect();
     queues.sort_by(|a, b| a.0.cmp(&b.0));
     for (queue, at) in queues {
-        let diff = at.broker_offset - at.consumer_offset;
+        let diff = at.diff();
         // A queue from which nothing was consumed yet has no time.
         if diff < least || at.last_timestamp <= 0 {
             continue;

@@ -158,7 +158,11 @@ pub(super) fn trouble(client_id: &str, info: &ConsumerRunningInfo, now: i64) -> 
         let queue = text::queue(queue);
         let _ = match (orderly, idle_for(at, now)) {
             (true, _) if !at.locked => {
-                writeln!(lines, "{client_id} {queue} can't lock for a while, {}ms", now - at.last_lock_timestamp)
+                writeln!(
+                    lines,
+                    "{client_id} {queue} can't lock for a while, {}ms",
+                    now.saturating_sub(at.last_lock_timestamp)
+                )
             }
             (true, _) if at.droped && at.try_unlock_times > 0 => {
                 writeln!(lines, "{client_id} {queue} unlock {} times, still failed", at.try_unlock_times)
@@ -173,7 +177,7 @@ pub(super) fn trouble(client_id: &str, info: &ConsumerRunningInfo, now: i64) -> 
 }
 
 fn idle_for(at: &ProcessQueueInfo, now: i64) -> Option<i64> {
-    let idle = now - at.last_consume_timestamp;
+    let idle = now.saturating_sub(at.last_consume_timestamp);
     (idle > STUCK_AFTER_MS && at.cached_msg_count > 0).then_some(idle)
 }
 
