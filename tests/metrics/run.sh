@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Scrapes a broker and a name server under real traffic of the Java client and compares what they say with mqadmin's figures.
+# Both also export to a collector, and what arrives there is decoded with OpenTelemetry's own types (the Python packages
+# of tests/requirements.txt).
 #
-#   tests/metrics/run.sh                NS_PORT, BROKER_PORT, METRICS_PORT and NS_METRICS_PORT name the ports
+#   tests/metrics/run.sh                NS_PORT, BROKER_PORT, METRICS_PORT, NS_METRICS_PORT and OTEL_PORT name the ports
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-METRICS_PORT=${METRICS_PORT:-18557} NS_METRICS_PORT=${NS_METRICS_PORT:-18558}
+METRICS_PORT=${METRICS_PORT:-18557} NS_METRICS_PORT=${NS_METRICS_PORT:-18558} OTEL_PORT=${OTEL_PORT:-18318}
 export NAMESRV_ADDR=127.0.0.1:$NS
 scratch metrics
 ADMIN=$ROOT/bin/mqadmin
@@ -15,6 +17,22 @@ figures() {
   "$ADMIN" topicStatus -t orders >"$1.topic"
   "$ADMIN" consumerProgress -g quickstart_consumer >"$1.group"
   "$ADMIN" brokerStatus -b "127.0.0.1:$BROKER" >"$1.broker"
+}
+
+mkdir -p "$dir/collector"
+spawn "$dir/collector" "$PYTHON" "$ROOT/tests/metrics/collector.py" "$OTEL_PORT" "$dir/collector"
+wait_line "$dir/collector" ready
+export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:$OTEL_PORT OTEL_EXPORTER_OTLP_HEADERS='x-tenant=seven%20eight'
+export OTEL_METRIC_EXPORT_INTERVAL=1000
+# exported SIGNAL: until two more messages have arrived, the second of which was begun after this call
+exported() {
+  local before
+  before=$(ls "$dir/collector" | grep -c "$1\$")
+  for _ in $(seq 100); do
+    [ "$(ls "$dir/collector" | grep -c "$1\$")" -ge $((before + 4)) ] && return
+    sleep 0.1
+  done
+  fail "nothing is exported"
 }
 
 printf 'metricsPort=%s\nautoCreateTopicEnable=false\n' "$METRICS_PORT" >"$dir/more.conf"
@@ -58,7 +76,16 @@ figures "$dir/lagging"
 found=$(check "$dir/lagging" "$ROOT/deploy/grafana/kerolox.json" 500 3)
 say "lagging: $found"
 
+exported metrics
 get metrics "$NS_METRICS_PORT" >"$dir/registered.page"
+for service in broker namesrv; do
+  page=$dir/lagging.page still="rocketmq_producer_offset rocketmq_consumer_offset rocketmq_group_diff kerolox_send_seconds_count
+    kerolox_send_seconds_sum kerolox_refused_total rocketmq_brokeruntime_msg_put_total_today_now"
+  [ $service = broker ] || page=$dir/registered.page still="kerolox_namesrv_topics kerolox_namesrv_refused_total"
+  # shellcheck disable=SC2086 # names, one word each
+  found=$("$PYTHON" "$ROOT/tests/metrics/export.py" "$dir/collector" "$page" "kerolox-$service" $still)
+  say "exported: $found"
+done
 "$ADMIN" topicList >"$dir/topics"
 stop_server "$dir/broker"
 get metrics "$NS_METRICS_PORT" >"$dir/left.page"

@@ -10,13 +10,13 @@ use axum::extract::connect_info::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
-use tower::ServiceExt;
 
 /// Most connections at one moment; more wait in the system's queue.
 const CONNECTIONS_MAX: usize = 256;
@@ -83,10 +83,10 @@ async fn accept(listener: TcpListener, router: Router, mut ended: oneshot::Recei
                 continue;
             }
         };
-        let router = router.clone();
+        let router = TowerToHyperService::new(router.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            router.clone().oneshot(request.map(Body::new))
+            router.call(request.map(Body::new))
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

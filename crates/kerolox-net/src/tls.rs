@@ -149,7 +149,10 @@ impl ClientTls {
     }
 
     /// Shakes hands with the server reached under `host`.
-    pub(crate) async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<client::TlsStream<TcpStream>> {
+    ///
+    /// # Errors
+    /// When `host` cannot stand in a certificate, or the handshake fails.
+    pub async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<client::TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         self.0.connect(name, stream).await
     }

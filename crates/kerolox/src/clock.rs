@@ -32,6 +32,12 @@ impl Clock for SystemClock {
     }
 }
 
+/// Nanoseconds since 1970.
+pub(crate) fn wall_nanos() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// The zone of this machine, read once: `TZ`, else `/etc/localtime`, else UTC.
 #[derive(Clone, Debug)]
 pub(crate) struct LocalTime(TimeZone);

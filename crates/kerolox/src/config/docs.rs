@@ -14,8 +14,8 @@ A `-c FILE` is a Java `.properties` file with the keys of RocketMQ 4.7.1. The sa
 `KEROLOX_TLS_SERVER_MODE`. What RocketMQ takes from system properties (`-Drocketmq.namesrv.addr=...`) is also read from
 `JAVA_OPT` and `JAVA_OPT_EXT`; other options of a Java machine there are named in a warning and have no meaning.
 
-The later wins: default, `NAMESRV_ADDR` and `ROCKETMQ_HOME`, `-D` options, `KEROLOX_` variables, the file of TLS keys
-(`tls.config.file`), the `-c` file, the command line.
+The later wins: default, variables that others define (`NAMESRV_ADDR`, `ROCKETMQ_HOME`, `OTEL_...`), `-D` options,
+`KEROLOX_` variables, the file of TLS keys (`tls.config.file`), the `-c` file, the command line.
 
 Blanks around a value are no part of it. A value that is not allowed stops the start, and all of them are listed at
 once. Unknown keys, and keys that have no meaning here, are named in a warning. A key marked *live* can be changed while

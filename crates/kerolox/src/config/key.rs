@@ -219,7 +219,7 @@ impl Key {
     /// Whether its value must never be shown.
     pub(crate) fn is_secret(&self) -> bool {
         let name = self.name.to_ascii_lowercase();
-        ["secret", "password", "credential", "accesskey"].iter().any(|word| name.contains(word))
+        ["secret", "password", "credential", "accesskey", "headers"].iter().any(|word| name.contains(word))
     }
 
     /// `KEROLOX_` and the name in capitals, words set apart: `brokerIP1` is `KEROLOX_BROKER_IP1`, `tls.server.mode` is
@@ -300,6 +300,7 @@ mod tests {
     fn secrets_are_told_by_their_names() {
         assert!(key("tls.server.keyPassword", Rule::Text, "").is_secret());
         assert!(key("adminAccessKey", Rule::Text, "").is_secret());
+        assert!(key("otelHeaders", Rule::Text, "").is_secret());
         assert!(!key("tls.server.keyPath", Rule::Text, "").is_secret());
     }
 }

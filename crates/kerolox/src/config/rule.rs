@@ -146,6 +146,16 @@ pub(crate) const PATH_PART: Rule = Rule::Form("letters, digits, ., _, - and /", 
     text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/'))
 });
 
+/// Where a collector of OpenTelemetry takes what is exported.
+pub(crate) const COLLECTOR: Rule =
+    Rule::Form("http://HOST:PORT or https://HOST:PORT, with or without a path", |text| {
+        crate::otel::endpoint(text).is_some()
+    });
+
+/// Headers of HTTP.
+pub(crate) const HEADERS: Rule =
+    Rule::Form("name=value, several joined by commas", |text| crate::otel::headers(text).is_some());
+
 /// Splits `host:port;host:port`; none when a part is no address. Empty parts are left out, as in RocketMQ.
 pub(crate) fn addresses(text: &str) -> Option<Vec<String>> {
     let found: Vec<String> = parts(text).map(str::to_owned).collect();
@@ -250,6 +260,14 @@ mod tests {
             (DOMAIN, "jmenv.tbsite.net:80", "a:b"),
             (HOST, "broker-0.broker.mq.svc", "a:1"),
             (PATH_PART, "nsaddr", "ns addr"),
+            (COLLECTOR, "http://collector:4318", "collector:4318"),
+            (COLLECTOR, "https://[::1]/otlp/", "grpc://collector:4317"),
+            (COLLECTOR, "http://10.0.0.1:4318/", "http://user@host:4318"),
+            (COLLECTOR, "http://c", "http://c/?x=1"),
+            (HEADERS, "authorization=Bearer%20x, x-tenant=7", "authorization"),
+            (HEADERS, "a=b=c", "a b=c"),
+            (HEADERS, "a=%C3%A4", "a=%2"),
+            (HEADERS, "a=", "a=b%0Ac"),
         ] {
             assert!(rule.check(good).is_ok(), "{good}");
             assert!(rule.check(bad).is_err(), "{bad}");

@@ -3,13 +3,11 @@
 
 use std::fmt;
 
+use super::sheet::{Kind, Sheet};
 use kerolox_broker::{Figures, GroupFigures, TopicFigures};
-use prometheus_client::metrics::MetricType;
-
-use super::text::{Out, kind};
 
 /// Writes all of them.
-pub(super) fn write(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
+pub(super) fn write(figures: &Figures, out: &mut impl Sheet) -> fmt::Result {
     broker(figures, out)?;
     topics(figures, out)?;
     groups(figures, out)?;
@@ -104,7 +102,7 @@ const OWN: &[(&str, &str, bool, &str)] = &[
     ("kerolox_subscription_mismatches", "Members found to differ", true, "subscriptionMismatchFound"),
 ];
 
-fn broker(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
+fn broker(figures: &Figures, out: &mut impl Sheet) -> fmt::Result {
     let word = |entry: &str, word: usize| {
         let text = figures.runtime.get(entry).and_then(|text| text.split(' ').nth(word));
         text.and_then(|text| text.parse::<f64>().ok())
@@ -121,7 +119,7 @@ fn broker(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
         ]
     };
     let mut gauge = |name: &str, help: &str, value: f64| {
-        out.family(&format!("rocketmq_brokeruntime_{name}"), help, MetricType::Gauge, [(labels(), value)])
+        out.family(&format!("rocketmq_brokeruntime_{name}"), help, Kind::Gauge, [(labels(), value)])
     };
     for (name, entry, position) in RUNTIME {
         if let Some(value) = word(entry, *position) {
@@ -138,22 +136,22 @@ fn broker(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
     let who = || {
         vec![("cluster", figures.cluster.as_str()), ("brokerIP", figures.address.as_str()), ("broker", &figures.broker)]
     };
-    let rate = MetricType::Gauge;
+    let rate = Kind::Gauge;
     out.family("rocketmq_broker_tps", "Messages put per second", rate, [(who(), figures.rates.0)])?;
     out.family("rocketmq_broker_qps", "Messages got per second", rate, [(who(), figures.rates.1)])?;
     for (name, help, grows, entry) in OWN {
-        out.family(name, help, kind(*grows), word(entry, 0).map(|value| (who(), value)))?;
+        out.family(name, help, Kind::of(*grows), word(entry, 0).map(|value| (who(), value)))?;
     }
     out.family("kerolox_held_pulls", "Pulls that wait", rate, [(who(), figures.held_pulls as f64)])?;
     for (name, value) in &figures.connections {
         let help = format!("Connections: {}", name.replace('_', " "));
         let name = format!("kerolox_connections_{name}");
-        out.family(&name, &help, kind(!name.ends_with("_open")), [(who(), *value as f64)])?;
+        out.family(&name, &help, Kind::of(!name.ends_with("_open")), [(who(), *value as f64)])?;
     }
     Ok(())
 }
 
-fn topics(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
+fn topics(figures: &Figures, out: &mut impl Sheet) -> fmt::Result {
     let of = |label: &'static str, name| {
         vec![("cluster", figures.cluster.as_str()), ("broker", figures.broker.as_str()), (label, name)]
     };
@@ -163,7 +161,7 @@ fn topics(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
             let name = if label == "group" { topic.dead_group().unwrap_or_default() } else { topic.topic.as_str() };
             (of(label, name), value(topic))
         });
-        out.family(name, help, MetricType::Gauge, series)
+        out.family(name, help, Kind::Gauge, series)
     };
     let end = |topic: &TopicFigures| topic.offset as f64;
     let retried = |topic: &&TopicFigures| topic.retried_group().is_some();
@@ -175,7 +173,7 @@ fn topics(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
     gauge("rocketmq_producer_message_size", "Bytes put per second", "topic", |topic| topic.byte_rate, &|_| true)
 }
 
-fn groups(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
+fn groups(figures: &Figures, out: &mut impl Sheet) -> fmt::Result {
     let clients: Vec<String> = figures.groups.iter().map(|one| one.clients.to_string()).collect();
     let is_retry = |one: &GroupFigures| one.topic.is_retry();
     let mut of_group = |name, help, value: fn(&GroupFigures) -> f64| {
@@ -188,7 +186,7 @@ fn groups(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
             ];
             (labels, value(one))
         });
-        out.family(name, help, MetricType::Gauge, series)
+        out.family(name, help, Kind::Gauge, series)
     };
     of_group("rocketmq_consumer_offset", "Sum of a group's places in a topic's queues", |one| one.offset as f64)?;
     of_group("rocketmq_consumer_tps", "Messages got per second", |one| one.tps)?;
@@ -211,30 +209,30 @@ fn groups(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
             ];
             (labels, one.lag as f64)
         });
-        out.family(name, help, MetricType::Gauge, series)
+        out.family(name, help, Kind::Gauge, series)
     };
     lag("rocketmq_group_diff", "Messages that a group has not consumed", &|one| !is_retry(one))?;
     lag("rocketmq_group_retrydiff", "Messages to be tried again that it has not consumed", &is_retry)?;
     let mut seen = figures.groups.iter().zip(&clients).collect::<Vec<_>>();
     seen.dedup_by(|(a, _), (b, _)| a.group == b.group);
     let series = seen.into_iter().map(|(one, _)| (vec![("group", one.group.as_str())], one.clients as f64));
-    out.family("rocketmq_group_count", "Connected clients of a group", MetricType::Gauge, series)
+    out.family("rocketmq_group_count", "Connected clients of a group", Kind::Gauge, series)
 }
 
-fn refusals(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
+fn refusals(figures: &Figures, out: &mut impl Sheet) -> fmt::Result {
     let codes: Vec<String> = figures.refusals.iter().map(|(_, code, _)| code.to_string()).collect();
     let series = figures.refusals.iter().zip(&codes);
     let series = series.map(|((what, _, count), code)| (vec![("request", *what), ("code", code)], *count as f64));
-    out.family("kerolox_refused", "Requests refused, by the code of the answer", MetricType::Counter, series)?;
+    out.family("kerolox_refused", "Requests refused, by the code of the answer", Kind::Counter, series)?;
     let missing = [(vec![], figures.missing_topics as f64)];
     let help = "Topics that senders want and that are not there";
-    out.family("kerolox_missing_topics", help, MetricType::Gauge, missing)?;
+    out.family("kerolox_missing_topics", help, Kind::Gauge, missing)?;
     let left_out = [("topic", figures.left_out.0), ("group", figures.left_out.1)];
     let series = left_out.map(|(kind, count)| (vec![("kind", kind)], count as f64));
-    out.family("kerolox_metrics_left_out", "Not told one by one: see metricsSeriesMax", MetricType::Gauge, series)
+    out.family("kerolox_metrics_left_out", "Not told one by one: see metricsSeriesMax", Kind::Gauge, series)
 }
 
-fn times(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
+fn times(figures: &Figures, out: &mut impl Sheet) -> fmt::Result {
     for (name, read) in &figures.times {
         let help = match *name {
             "send" => "From the arrival of sends until they may be answered",

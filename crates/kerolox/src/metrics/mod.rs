@@ -3,6 +3,7 @@
 mod broker;
 mod namesrv;
 mod process;
+pub(crate) mod sheet;
 mod text;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use kerolox_console::http::{self, Server};
 use tokio::sync::Mutex;
 
 use crate::config::table::MetricsKeys;
+use crate::otel::Exports;
 use crate::serve::{Refused, listen_addr};
 
 /// The roles of this process that can be looked at.
@@ -23,24 +25,29 @@ use crate::serve::{Refused, listen_addr};
 pub(crate) struct Watched {
     pub(crate) broker: Option<kerolox_broker::Watch>,
     pub(crate) namesrv: Option<kerolox_namesrv::Watch>,
+    /// What is exported of them, and how that goes.
+    pub(crate) exports: Option<Arc<Exports>>,
 }
 
 /// Figures of these roles.
 #[derive(Debug)]
-struct Figures {
+pub(crate) struct Figures {
     broker: Option<kerolox_broker::Figures>,
     namesrv: Option<kerolox_namesrv::Figures>,
+    /// Name, help and count of what happened on the way to a collector.
+    exports: Vec<(&'static str, &'static str, u64)>,
 }
 
 impl Watched {
     /// All figures, `most` of each kind of name one by one at most; none once a role has ended.
-    fn figures(&self, most: usize) -> Option<Figures> {
+    pub(crate) fn figures(&self, most: usize) -> Option<Figures> {
         let broker = self.broker.as_ref().map(|watch| watch.figures(most));
         let namesrv = self.namesrv.as_ref().map(|watch| watch.figures(most));
         if matches!(broker, Some(None)) || matches!(namesrv, Some(None)) {
             return None;
         }
-        Some(Figures { broker: broker.flatten(), namesrv: namesrv.flatten() })
+        let exports = self.exports.as_ref().map(|exports| exports.rows()).unwrap_or_default();
+        Some(Figures { broker: broker.flatten(), namesrv: namesrv.flatten(), exports })
     }
 
     /// Whether clients can find and use all of them.

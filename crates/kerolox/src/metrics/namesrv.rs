@@ -2,15 +2,13 @@
 
 use std::fmt;
 
+use super::sheet::{Kind, Sheet};
 use kerolox_namesrv::Figures;
-use prometheus_client::metrics::MetricType;
-
-use super::text::{Out, kind};
 
 /// Writes all of them.
-pub(super) fn write(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
+pub(super) fn write(figures: &Figures, out: &mut impl Sheet) -> fmt::Result {
     let mut gauge = |name, help, value: usize| {
-        out.family(&format!("kerolox_namesrv_{name}"), help, MetricType::Gauge, [(vec![], value as f64)])
+        out.family(&format!("kerolox_namesrv_{name}"), help, Kind::Gauge, [(vec![], value as f64)])
     };
     gauge("clusters", "Clusters that have a broker", figures.clusters)?;
     gauge("brokers", "Names of brokers, each a primary with its replicas", figures.brokers)?;
@@ -24,12 +22,12 @@ pub(super) fn write(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
     for (name, value) in &figures.connections {
         let help = format!("Connections: {}", name.replace('_', " "));
         let name = format!("kerolox_namesrv_connections_{name}");
-        out.family(&name, &help, kind(!name.ends_with("_open")), [(vec![], *value as f64)])?;
+        out.family(&name, &help, Kind::of(!name.ends_with("_open")), [(vec![], *value as f64)])?;
     }
     Ok(())
 }
 
-fn members(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
+fn members(figures: &Figures, out: &mut impl Sheet) -> fmt::Result {
     let ids: Vec<String> = figures.members.iter().map(|one| one.id.to_string()).collect();
     let series = figures.members.iter().zip(&ids).map(|(one, id)| {
         let labels = vec![
@@ -41,11 +39,11 @@ fn members(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
         (labels, one.age.as_secs_f64())
     });
     let help = "Seconds since a broker registered or said that nothing changed";
-    out.family("kerolox_namesrv_registration_age_seconds", help, MetricType::Gauge, series)
+    out.family("kerolox_namesrv_registration_age_seconds", help, Kind::Gauge, series)
 }
 
-fn requests(figures: &Figures, out: &mut Out<'_>) -> fmt::Result {
-    let counter = MetricType::Counter;
+fn requests(figures: &Figures, out: &mut impl Sheet) -> fmt::Result {
+    let counter = Kind::Counter;
     let asked = figures.requests.iter().map(|(what, count)| (vec![("request", *what)], *count as f64));
     out.family("kerolox_namesrv_requests", "Requests, by what was asked", counter, asked)?;
     let codes: Vec<String> = figures.refusals.iter().map(|(_, code, _)| code.to_string()).collect();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerolox_broker::{BrokerConfig, Handle, Live, LiveSettings};
-use kerolox_console::http::Server;
 use kerolox_net::{Counters, ListenConfig, Outbound, OutboundConfig, TlsMode};
 use kerolox_store::disk::RealDisk;
 use kerolox_store::{DelayLevels, FlushMode, StoreConfig, TransferLimit};
@@ -14,6 +13,7 @@ use kerolox_wire::clock::Clock;
 
 use super::address_server::{self, AddressServer};
 use super::reach::Reach;
+use super::telling::Telling;
 use super::{Ending, Refused, leave_word, listen_addr, on_runtime, say, tls, warn};
 use crate::clock::{LocalTime, SystemClock};
 use crate::config::load::Given;
@@ -21,7 +21,8 @@ use crate::config::roles::{self, BrokerSettings, Ready};
 use crate::config::rule::addresses;
 use crate::config::settings::{Change, Settings};
 use crate::config::table::Role;
-use crate::metrics::{self, Watched};
+use crate::metrics::Watched;
+use crate::otel::Identity;
 
 const WHAT: &str = "broker";
 /// Port of the fast listener, below the main one.
@@ -48,7 +49,7 @@ pub(crate) struct Running {
     name: String,
     name_servers: Vec<String>,
     looking_up: Option<tokio::task::JoinHandle<()>>,
-    metrics: Option<Server>,
+    telling: Telling,
 }
 
 impl Running {
@@ -64,9 +65,7 @@ impl Running {
 
     /// Ends in good order.
     pub(crate) async fn shutdown(self) {
-        if let Some(metrics) = self.metrics {
-            metrics.shutdown().await;
-        }
+        self.telling.shutdown().await;
         if let Some(task) = self.looking_up {
             task.abort();
             let _ = task.await;
@@ -122,11 +121,16 @@ pub(crate) async fn start(
     let handle = Arc::new(started.map_err(Refused::start)?);
     // Clients that ask right after the success line must find the broker; failures are logged where they are tried again.
     let _not_registered = handle.announce().await;
-    let watched = Watched { broker: Some(handle.watch()), namesrv: beside };
-    let metrics = metrics::start(&typed.metrics, typed.metrics_port_is_set, watched).await?;
+    let watched = Watched { broker: Some(handle.watch()), namesrv: beside, exports: None };
+    let who = Identity {
+        service: "kerolox-broker",
+        cluster: Some(typed.broker.broker_cluster_name.clone()),
+        instance: format!("{}@{}", typed.broker.broker_name, handle.advertised()),
+    };
+    let telling = Telling::start(&typed.metrics, typed.metrics_port_is_set, watched, who).await?;
     let looking_up =
         look_up.map(|server| tokio::spawn(keep_looking_up(server, Arc::clone(&handle), name_servers.clone())));
-    Ok(Running { handle, name: typed.broker.broker_name.clone(), name_servers, looking_up, metrics })
+    Ok(Running { handle, name: typed.broker.broker_name.clone(), name_servers, looking_up, telling })
 }
 
 /// The address of what clients are told: a name is looked up once, for the ids of messages; clients look it up themselves.

@@ -8,6 +8,7 @@ mod reach;
 mod run_files;
 pub(crate) mod shutdown;
 mod standalone;
+mod telling;
 mod tls;
 
 use std::fmt;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use kerolox_namesrv::{Handle, NamesrvConfig};
 use kerolox_net::ListenConfig;
 
+use super::telling::Telling;
 use super::{Ending, Refused, leave_word, listen_addr, on_runtime, say, tls, warn};
 use crate::clock::SystemClock;
 use crate::config::load::Given;
 use crate::config::roles::{self, NamesrvSettings, Ready};
-use crate::metrics::{self, Watched};
+use crate::metrics::Watched;
+use crate::otel::Identity;
 
 const WHAT: &str = "name server";
 
@@ -23,15 +25,14 @@ pub(crate) fn run(given: &Given) -> ExitCode {
         warn(&ready.warnings);
         let handle = start(&ready, given)?;
         let watched = Watched { namesrv: Some(handle.watch()), ..Watched::default() };
+        let who = Identity { service: "kerolox-namesrv", cluster: None, instance: handle.local_addr().to_string() };
         // The port is 0 unless somebody chose it.
-        let metrics = metrics::start(&ready.typed.metrics, true, watched).await?;
+        let telling = Telling::start(&ready.typed.metrics, true, watched, who).await?;
         say("The Name Server boot success. serializeType=JSON");
         ending.asked().await;
         ending
             .during(async {
-                if let Some(metrics) = metrics {
-                    metrics.shutdown().await;
-                }
+                telling.shutdown().await;
                 handle.shutdown().await;
             })
             .await;
