@@ -20,7 +20,7 @@ ROLES=(namesrv broker console)
 [ "$(id -u)" = 0 ] || fail "needs root"
 BIN=$(realpath "$BIN")
 [ -x "$BIN" ] || fail "no static binary at $BIN; set KEROLOX_STATIC"
-DIR=$(temp_dir deploy)
+scratch deploy
 NSPAWN=
 leave() {
   local status=$?
@@ -28,9 +28,9 @@ leave() {
   # the machine inside ends orderly, and nothing is deleted through a mount
   if [ -n "$NSPAWN" ] && [ $status -ne 0 ]; then inside journalctl -q --no-pager -u 'kerolox-*' | tail -40; fi
   if [ -n "$NSPAWN" ]; then kill "$NSPAWN" 2>/dev/null; wait "$NSPAWN" 2>/dev/null; fi
-  [ ! -d "$DIR/bundle" ] || crun --root "$DIR/crun" delete --force kerolox 2>/dev/null
-  umount "$DIR"/*/tree 2>/dev/null
-  finish "$status" "$DIR"
+  [ ! -d "$dir/bundle" ] || crun --root "$dir/crun" delete --force kerolox 2>/dev/null
+  umount "$dir"/*/tree 2>/dev/null
+  finish "$status" "$dir"
 }
 trap leave EXIT
 
@@ -43,43 +43,43 @@ until_true() { local left=150; until "$@" >/dev/null 2>&1; do [ $((left--)) -gt 
 units() {
   local role unit
   for role in "${ROLES[@]}"; do
-    unit=$DIR/kerolox-$role.service
+    unit=$dir/kerolox-$role.service
     # the commands that the units name are not installed here, the manual neither
     sed "s#/usr/bin/kerolox#$BIN#" "$ROOT/deploy/systemd/kerolox-$role.service" >"$unit"
-    systemd-analyze verify --man=no "$unit" >"$DIR/verify" 2>&1 || true
-    equal "systemd-analyze verify of $role" "$(grep -F "kerolox-$role" "$DIR/verify" || true)" ""
-    systemd-analyze security --offline=true --threshold=20 --no-pager "$unit" >"$DIR/security" || { cat "$DIR/security"; fail "$role may do too much"; }
-    say "units: $role verified, $(sed -n 's/.*\(Overall exposure[^:]*: [0-9.]*\).*/\1/p' "$DIR/security")"
+    systemd-analyze verify --man=no "$unit" >"$dir/verify" 2>&1 || true
+    equal "systemd-analyze verify of $role" "$(grep -F "kerolox-$role" "$dir/verify" || true)" ""
+    systemd-analyze security --offline=true --threshold=20 --no-pager "$unit" >"$dir/security" || { cat "$dir/security"; fail "$role may do too much"; }
+    say "units: $role verified, $(sed -n 's/.*\(Overall exposure[^:]*: [0-9.]*\).*/\1/p' "$dir/security")"
   done
 }
 
-# packages: two releases in $DIR/old.deb and $DIR/new.deb
+# packages: two releases in $dir/old.deb and $dir/new.deb
 packages() {
-  [ ! -e "$DIR/new.deb" ] || return 0
-  "$ROOT/deploy/debian/build.sh" "$BIN" "$DIR" >/dev/null
-  mv "$DIR"/kerolox_*.deb "$DIR/old.deb"
-  dpkg-deb -R "$DIR/old.deb" "$DIR/next"
-  sed -i 's/^Version: .*/&+1/' "$DIR/next/DEBIAN/control"
-  dpkg-deb --root-owner-group -Zgzip -z1 --build "$DIR/next" "$DIR/new.deb" >/dev/null
+  [ ! -e "$dir/new.deb" ] || return 0
+  "$ROOT/deploy/debian/build.sh" "$BIN" "$dir" >/dev/null
+  mv "$dir"/kerolox_*.deb "$dir/old.deb"
+  dpkg-deb -R "$dir/old.deb" "$dir/next"
+  sed -i 's/^Version: .*/&+1/' "$dir/next/DEBIAN/control"
+  dpkg-deb --root-owner-group -Zgzip -z1 --build "$dir/next" "$dir/new.deb" >/dev/null
 }
 
-# debian NAME: a fresh Debian at $DIR/NAME/tree, made once and changed in a layer of its own
+# debian NAME: a fresh Debian at $dir/NAME/tree, made once and changed in a layer of its own
 debian() {
   if [ ! -e "$CACHE/debian/usr/bin/dpkg" ]; then
     mkdir -p "$CACHE"
-    debootstrap --variant=minbase --include=adduser,systemd,systemd-sysv,dbus,curl bookworm "$CACHE/debian.part" >"$DIR/debootstrap.log"
+    debootstrap --variant=minbase --include=adduser,systemd,systemd-sysv,dbus,curl bookworm "$CACHE/debian.part" >"$dir/debootstrap.log"
     mv "$CACHE/debian.part" "$CACHE/debian"
   fi
-  TREE=$DIR/$1/tree
-  mkdir -p "$TREE" "$DIR/$1/upper" "$DIR/$1/work"
-  mount -t overlay overlay -o "lowerdir=$CACHE/debian,upperdir=$DIR/$1/upper,workdir=$DIR/$1/work" "$TREE"
-  cp "$DIR/old.deb" "$DIR/new.deb" "$TREE/root/"
+  TREE=$dir/$1/tree
+  mkdir -p "$TREE" "$dir/$1/upper" "$dir/$1/work"
+  mount -t overlay overlay -o "lowerdir=$CACHE/debian,upperdir=$dir/$1/upper,workdir=$dir/$1/work" "$TREE"
+  cp "$dir/old.deb" "$dir/new.deb" "$TREE/root/"
 }
 
 package() {
   packages
   debian package
-  inside() { chroot "$TREE" "$@" >>"$DIR/package.log" 2>&1 || { tail -20 "$DIR/package.log"; fail "$*"; }; }
+  inside() { chroot "$TREE" "$@" >>"$dir/package.log" 2>&1 || { tail -20 "$dir/package.log"; fail "$*"; }; }
   inside dpkg -i /root/old.deb
   inside kerolox --version
   equal "owner of the data" "$(chroot "$TREE" stat -c '%U %a' /var/lib/kerolox)" "kerolox 750"
@@ -105,7 +105,7 @@ package() {
 boot() {
   mkdir -p /run/systemd/nspawn
   mount -t tmpfs tmpfs /run/systemd/nspawn # else nspawn refuses where /run is on a disk
-  systemd-nspawn --register=no --keep-unit -q -D "$TREE" --private-network --console=pipe -b </dev/null >"$DIR/boot.log" 2>&1 &
+  systemd-nspawn --register=no --keep-unit -q -D "$TREE" --private-network --console=pipe -b </dev/null >"$dir/boot.log" 2>&1 &
   NSPAWN=$!
   until_true pgrep -P "$NSPAWN"
   LEADER=$(pgrep -P "$NSPAWN" | head -1)
@@ -118,7 +118,7 @@ services() {
   packages
   debian services
   boot
-  inside dpkg -i /root/old.deb >"$DIR/dpkg.log" 2>&1 || { cat "$DIR/dpkg.log"; fail "not installed"; }
+  inside dpkg -i /root/old.deb >"$dir/dpkg.log" 2>&1 || { cat "$dir/dpkg.log"; fail "not installed"; }
   for role in "${ROLES[@]}"; do
     equal "kerolox-$role after the installation" "$(inside systemctl is-active "kerolox-$role" || true)" inactive
   done
@@ -127,9 +127,9 @@ services() {
   until_true inside curl -fs http://127.0.0.1:8080/healthz
   for role in "${ROLES[@]}"; do
     pid=$(inside systemctl show -P MainPID "kerolox-$role")
-    inside cat "/proc/$pid/status" >"$DIR/status"
-    equal "privileges of $role" "$(awk '/^(NoNewPrivs|Seccomp|CapEff|CapBnd):/ { printf "%s%s ", $1, $2 }' "$DIR/status")" "CapEff:0000000000000000 CapBnd:0000000000000000 NoNewPrivs:1 Seccomp:2 "
-    [ "$(awk '/^Uid:/ { print $2 }' "$DIR/status")" != 0 ] || fail "$role runs as root"
+    inside cat "/proc/$pid/status" >"$dir/status"
+    equal "privileges of $role" "$(awk '/^(NoNewPrivs|Seccomp|CapEff|CapBnd):/ { printf "%s%s ", $1, $2 }' "$dir/status")" "CapEff:0000000000000000 CapBnd:0000000000000000 NoNewPrivs:1 Seccomp:2 "
+    [ "$(awk '/^Uid:/ { print $2 }' "$dir/status")" != 0 ] || fail "$role runs as root"
   done
   inside kerolox admin updateTopic -c DefaultCluster -t deployed >/dev/null
   until_true inside sh -c 'kerolox admin sendMessage -t deployed -p "from a service" | grep -q SEND_OK'
@@ -143,20 +143,20 @@ services() {
   until_true inside sh -c "systemctl -q is-active kerolox-broker && [ \"\$(systemctl show -P MainPID kerolox-broker)\" != $pid ]"
   until_true kept
   pids=$(inside systemctl show -P MainPID "${ROLES[@]/#/kerolox-}" | paste -sd' ')
-  inside dpkg -i /root/new.deb >"$DIR/dpkg.log" 2>&1 || { cat "$DIR/dpkg.log"; fail "not upgraded"; }
+  inside dpkg -i /root/new.deb >"$dir/dpkg.log" 2>&1 || { cat "$dir/dpkg.log"; fail "not upgraded"; }
   until_true inside curl -fs http://127.0.0.1:8080/healthz
   until_true kept
   for pid in $pids; do ! inside test -d "/proc/$pid" || fail "process $pid of the old release still runs after an upgrade"; done
-  inside journalctl -q --no-pager -o cat -u 'kerolox-*' >"$DIR/journal"
-  ! grep -iE 'permission denied|not permitted|panicked' "$DIR/journal" || fail "a unit forbids what its service needs"
-  equal "passwords in the journal" "$(grep -cE '^ +password ' "$DIR/journal")" 1
+  inside journalctl -q --no-pager -o cat -u 'kerolox-*' >"$dir/journal"
+  ! grep -iE 'permission denied|not permitted|panicked' "$dir/journal" || fail "a unit forbids what its service needs"
+  equal "passwords in the journal" "$(grep -cE '^ +password ' "$dir/journal")" 1
 
   inside systemctl stop kerolox-broker
   equal "the end of the broker" "$(inside systemctl show -P Result kerolox-broker)" success
   gone "$TREE/var/lib/kerolox/store/abort"
-  inside dpkg -r kerolox >"$DIR/dpkg.log" 2>&1 || { cat "$DIR/dpkg.log"; fail "not removed"; }
+  inside dpkg -r kerolox >"$dir/dpkg.log" 2>&1 || { cat "$dir/dpkg.log"; fail "not removed"; }
   ! inside sh -c 'grep -qsx kerolox /proc/[0-9]*/comm' || fail "something runs after the removal"
-  inside dpkg -P kerolox >>"$DIR/dpkg.log" 2>&1
+  inside dpkg -P kerolox >>"$dir/dpkg.log" 2>&1
   here "$TREE/var/lib/kerolox/store/commitlog"
   kill "$NSPAWN"; wait "$NSPAWN" 2>/dev/null || true
   NSPAWN=
@@ -169,47 +169,47 @@ chart() {
   helm lint --quiet --strict "$ROOT/deploy/helm/kerolox"
   for values in "" "broker.replicas=3,namesrv.replicas=1,broker.storageClassName=fast,metrics.annotations=false" \
     "console.passwordSecret=console,image.tag=1" "console.enabled=false"; do
-    helm template mq "$ROOT/deploy/helm/kerolox" -n messages --set "$values" >"$DIR/chart.yaml"
-    kubernetes-validate --strict --quiet "$DIR/chart.yaml" || fail "manifests with '$values'"
+    helm template mq "$ROOT/deploy/helm/kerolox" -n messages --set "$values" >"$dir/chart.yaml"
+    kubernetes-validate --strict --quiet "$dir/chart.yaml" || fail "manifests with '$values'"
     # the settings and the arguments, as the broker's container gets them
-    "$PYTHON" "$ROOT/tests/deploy/settings.py" "$DIR/chart.yaml" "$DIR/broker.conf" >"$DIR/args"
-    echo -p >>"$DIR/args"
-    xargs -d "\n" "$BIN" <"$DIR/args" >"$DIR/settings" 2>&1 || { cat "$DIR/settings"; fail "the broker's settings with '$values'"; }
-    grep -qx 'brokerIP1=mq-broker-0.mq-broker.messages.svc.cluster.local' "$DIR/settings" || fail "the advertised address"
-    n=$((n + $(grep -c '^kind:' "$DIR/chart.yaml")))
+    "$PYTHON" "$ROOT/tests/deploy/settings.py" "$dir/chart.yaml" "$dir/broker.conf" >"$dir/args"
+    echo -p >>"$dir/args"
+    xargs -d "\n" "$BIN" <"$dir/args" >"$dir/settings" 2>&1 || { cat "$dir/settings"; fail "the broker's settings with '$values'"; }
+    grep -qx 'brokerIP1=mq-broker-0.mq-broker.messages.svc.cluster.local' "$dir/settings" || fail "the advertised address"
+    n=$((n + $(grep -c '^kind:' "$dir/chart.yaml")))
   done
   say "chart: $n manifests valid ($(kubernetes-validate --version 2>&1 | tail -1)), their settings read by a broker"
 }
 
 image() {
-  local context=$DIR/context
-  mkdir -p "$context" "$DIR/data"
+  local context=$dir/context
+  mkdir -p "$context" "$dir/data"
   cp "$BIN" "$context/kerolox"
-  buildah() { command buildah --root "$DIR/storage" --runroot "$DIR/runroot" --storage-driver vfs "$@"; }
+  buildah() { command buildah --root "$dir/storage" --runroot "$dir/runroot" --storage-driver vfs "$@"; }
   buildah build -q --isolation chroot -f "$ROOT/deploy/docker/Dockerfile" -t kerolox "$context" >/dev/null
-  buildah push -q kerolox "oci:$DIR/oci:kerolox"
-  skopeo inspect --config "oci:$DIR/oci:kerolox" >"$DIR/config.json"
-  umoci unpack --image "$DIR/oci:kerolox" "$DIR/bundle" >/dev/null
-  equal "files of the image" "$(cd "$DIR/bundle/rootfs" && find . -type f -printf '%P %m\n')" "kerolox 755"
-  chown 10001:10001 "$DIR/data"
+  buildah push -q kerolox "oci:$dir/oci:kerolox"
+  skopeo inspect --config "oci:$dir/oci:kerolox" >"$dir/config.json"
+  umoci unpack --image "$dir/oci:kerolox" "$dir/bundle" >/dev/null
+  equal "files of the image" "$(cd "$dir/bundle/rootfs" && find . -type f -printf '%P %m\n')" "kerolox 755"
+  chown 10001:10001 "$dir/data"
   # what an engine adds, and the strictest that the chart asks for: a volume, nothing else writable, no capabilities
-  "$PYTHON" "$ROOT/tests/deploy/bundle.py" "$DIR/bundle/config.json" "$DIR/data"
+  "$PYTHON" "$ROOT/tests/deploy/bundle.py" "$dir/bundle/config.json" "$dir/data"
   # crun knows no machine with both kinds of control groups; this covers them in our own namespace
   mount -t cgroup2 cgroup2 /sys/fs/cgroup
-  crun --root "$DIR/crun" --cgroup-manager=disabled run --detach --bundle "$DIR/bundle" kerolox >"$DIR/image.log" 2>&1 </dev/null || { cat "$DIR/image.log"; fail "the container does not start"; }
-  in_image() { crun --root "$DIR/crun" --cgroup-manager=disabled exec kerolox /kerolox admin "$@" -n 127.0.0.1:9876; }
+  crun --root "$dir/crun" --cgroup-manager=disabled run --detach --bundle "$dir/bundle" kerolox >"$dir/image.log" 2>&1 </dev/null || { cat "$dir/image.log"; fail "the container does not start"; }
+  in_image() { crun --root "$dir/crun" --cgroup-manager=disabled exec kerolox /kerolox admin "$@" -n 127.0.0.1:9876; }
   registered() { in_image clusterList | grep -q broker-a; }
   until_true registered
   in_image updateTopic -c DefaultCluster -t contained >/dev/null
   until_true in_image sendMessage -t contained -p "from a container"
   in_image consumeMessage -t contained 2>&1 | grep -qF 'from a container' || fail "the message is not there"
-  equal "owner of the volume's files" "$(stat -c %u "$DIR/data/store")" 10001
-  crun --root "$DIR/crun" kill kerolox TERM
-  until_true sh -c "crun --root '$DIR/crun' state kerolox | grep -q stopped"
-  gone "$DIR/data/store/abort"
-  crun --root "$DIR/crun" delete kerolox
+  equal "owner of the volume's files" "$(stat -c %u "$dir/data/store")" 10001
+  crun --root "$dir/crun" kill kerolox TERM
+  until_true sh -c "crun --root '$dir/crun' state kerolox | grep -q stopped"
+  gone "$dir/data/store/abort"
+  crun --root "$dir/crun" delete kerolox
   umount /sys/fs/cgroup
-  say "image: built, one file of $(($(stat -c %s "$context/kerolox") >> 20)) MiB, run read-only as user $("$PYTHON" -c "import json,sys; print(json.load(open(sys.argv[1]))['config']['User'])" "$DIR/config.json"), stopped in order"
+  say "image: built, one file of $(($(stat -c %s "$context/kerolox") >> 20)) MiB, run read-only as user $("$PYTHON" -c "import json,sys; print(json.load(open(sys.argv[1]))['config']['User'])" "$dir/config.json"), stopped in order"
 }
 
 declare -A NEEDS=([units]=systemd-analyze [package]="debootstrap dpkg-deb" [services]="debootstrap dpkg-deb systemd-nspawn nsenter"
