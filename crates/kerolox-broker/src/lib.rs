@@ -25,6 +25,7 @@ mod refusal;
 mod refusals;
 mod registry;
 mod reply;
+mod resubscribe;
 mod retry;
 mod send;
 mod start;

@@ -43,6 +43,7 @@ impl Node {
             Ok(checked) => checked,
             Err(refusal) => {
                 self.refused("pull", peer, &refusal);
+                self.catch_up_on_subscription(peer, &pull.consumer_group, refusal.code);
                 return Reply::from(refusal).encode(to, out);
             }
         };

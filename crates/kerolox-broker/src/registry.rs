@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerolox_net::Peer;
-use kerolox_wire::body::{Connection, ConsumerConnection, HeartbeatData, ProducerConnection};
+use kerolox_wire::body::{
+    Connection, ConsumerConnection, ConsumerData, HeartbeatData, ProducerConnection, SubscriptionData,
+};
 use kerolox_wire::frame::Language;
 use kerolox_wire::names::{GroupName, NameError, TopicName};
 use parking_lot::Mutex;
@@ -236,6 +238,27 @@ impl<C: Channel> Clients<C> {
         heard
     }
 
+    /// Takes in what a member of a consumer group subscribes to, as its heartbeat would tell; `None` when it is none.
+    pub(crate) fn resubscribe(
+        &self,
+        from: &C,
+        group: &GroupName,
+        wanted: &[SubscriptionData],
+    ) -> Result<Option<GroupChange<C>>, ClientError> {
+        let mut state = self.state.lock();
+        let Some(known) = state.consumers.get(group) else { return Ok(None) };
+        let Some(member) = known.members.get(&from.id()).cloned() else { return Ok(None) };
+        let data = ConsumerData {
+            group_name: group.to_string(),
+            consume_type: known.online.consume_type,
+            message_model: known.online.message_model,
+            consume_from_where: known.online.from_where,
+            subscription_data_set: wanted.to_vec(),
+            unit_mode: false,
+        };
+        self.join_consumer(&mut state, &member, &data).map(Some)
+    }
+
     /// Takes a client out of a producer group, a consumer group, or both; says whom to tell.
     pub(crate) fn unregister(
         &self,
@@ -310,6 +333,13 @@ impl<C: Channel> Clients<C> {
         let group = state.consumers.get(group).ok_or_else(|| ClientError::NoConsumer(group.to_owned()))?;
         let ids: BTreeSet<&str> = group.members.values().map(|member| &*member.client_id).collect();
         Ok(ids.into_iter().map(str::to_owned).collect())
+    }
+
+    /// The client id of the member of a consumer group that has this connection.
+    #[must_use]
+    pub(crate) fn client_id(&self, group: &str, conn: u64) -> Option<String> {
+        let state = self.state.lock();
+        Some(state.consumers.get(group)?.members.get(&conn)?.client_id.to_string())
     }
 
     /// The connection of one member of a consumer group.

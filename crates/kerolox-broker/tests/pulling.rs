@@ -6,12 +6,12 @@ mod common;
 use std::time::Duration;
 
 use common::*;
-use kerolox_wire::body::{ConsumerData, MessageModel, Style, SubscriptionGroupConfig, to_json};
+use kerolox_wire::body::{ConsumerData, ConsumerRunningInfo, MessageModel, Style, SubscriptionGroupConfig, to_json};
 use kerolox_wire::command::admin::CreateTopic;
 use kerolox_wire::command::client::UnregisterClient;
 use kerolox_wire::command::offset::{OffsetResult, QueryConsumerOffset};
 use kerolox_wire::command::pull::PullMessage;
-use kerolox_wire::command::{NoFields, call};
+use kerolox_wire::command::{NoFields, RequestCode, call};
 use kerolox_wire::frame::Frame;
 use kerolox_wire::response::ResponseCode;
 use kerolox_wire::sys_flag::pull as flags;
@@ -266,6 +266,28 @@ async fn a_pull_without_a_subscription_relies_on_the_heartbeat() {
         UnregisterClient { client_id: "c1".to_owned(), producer_group: None, consumer_group: Some("g".to_owned()) };
     ok(&client.ask::<call::UnregisterClient>(&leave, "").await);
     refused(&client.pull(&relying(5)).await, missing, "group info not exist");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_consumer_whose_heartbeat_did_not_tell_is_asked_what_it_subscribes_to() {
+    let node = Setup::new().start().await;
+    let client = node.client();
+    for tag in ["a", "b"] {
+        client.send(&message_with("orders", 0, &[("TAGS", tag)]), tag).await;
+    }
+    client.read("orders", 0, 0, 2).await;
+    ok(&client.heartbeat("c1", vec![consumer("g", &[("orders", "b", 5)])]).await);
+    let info = ConsumerRunningInfo {
+        subscription_set: consumer("g", &[("orders", "a", 6)]).subscription_data_set,
+        ..ConsumerRunningInfo::default()
+    };
+    let told = String::from_utf8(to_json(&info, Style::Fastjson)).unwrap();
+    client.will_say(RequestCode::GET_CONSUMER_RUNNING_INFO, told);
+    let later = PullMessage { sys_flag: 0, subscription: None, sub_version: 6, ..pull("g", "orders", 0, 0) };
+    refused(&client.pull(&later).await, ResponseCode::SUBSCRIPTION_NOT_LATEST, "not latest");
+    let again = || async { Some(client.pull(&later).await).filter(|answer| code(answer) == ResponseCode::SUCCESS) };
+    assert_eq!(bodies(&messages_of(&until(again).await)), ["a"]);
     node.stop().await;
 }
 

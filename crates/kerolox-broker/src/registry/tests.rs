@@ -103,6 +103,23 @@ fn a_subscription_is_replaced_only_by_a_later_version() {
 }
 
 #[test]
+fn a_member_that_is_asked_subscribes_as_by_a_heartbeat_and_nobody_else_does() {
+    let clients = Clients::new();
+    consume(&clients, 1, &[("t", "a", 1)], at(0));
+    let wanted = consumer("g", &[("t", "b", 2)]).subscription_data_set;
+    let group = GroupName::parse("g").unwrap();
+    assert!(clients.resubscribe(&Line::new(2), &group, &wanted).unwrap().is_none(), "it is no member");
+    assert_eq!(clients.subscription("g", "t").unwrap().version, 1);
+    let change = clients.resubscribe(&Line::new(1), &group, &wanted).unwrap().unwrap();
+    assert!(change.tell.is_empty(), "another expression is nothing to share queues anew for");
+    assert_eq!(clients.subscription("g", "t").unwrap().to_body().sub_string, "b");
+    assert_eq!((clients.client_id("g", 1).as_deref(), clients.client_id("g", 2)), (Some("c1"), None));
+    clients.unregister(&Line::new(1), None, Some("g"));
+    assert!(clients.resubscribe(&Line::new(1), &group, &wanted).unwrap().is_none(), "it has left");
+    assert!(clients.group("g").is_none());
+}
+
+#[test]
 fn the_latest_heartbeat_decides_how_the_group_consumes() {
     let clients = Clients::new();
     consume(&clients, 1, &[("t", "*", 1)], at(0));

@@ -1,5 +1,6 @@
 //! A client that asks with typed requests, and the usual requests.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -24,20 +25,25 @@ pub(crate) struct Client {
     outbound: Outbound,
     addr: String,
     heard: Mutex<mpsc::UnboundedReceiver<Frame>>,
+    says: Arc<Answers>,
 }
 
-struct Ears(mpsc::UnboundedSender<Frame>);
+/// What a client answers to requests of the broker, by their codes.
+type Answers = parking_lot::Mutex<HashMap<RequestCode, String>>;
+
+struct Ears {
+    heard: mpsc::UnboundedSender<Frame>,
+    says: Arc<Answers>,
+}
 
 impl Service for Ears {
-    /// Notes every request, and answers those that want it with a body that names the code.
+    /// Notes every request, and answers those that want it as the test said, or with a body that names the code.
     fn serve(&self, _: &Arc<Peer>, frames: &mut Vec<Frame>, out: &mut BytesMut) {
         for frame in frames.drain(..) {
-            let body = match RequestCode(frame.code) {
-                RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT => STATUS.to_owned(),
-                code => format!("answer to {}", code.0),
-            };
+            let said = self.says.lock().get(&RequestCode(frame.code)).cloned();
+            let body = said.unwrap_or_else(|| format!("answer to {}", frame.code));
             Reply::body(body).encode(ReplyTo::from(&frame), out);
-            let _ = self.0.send(frame);
+            let _ = self.heard.send(frame);
         }
     }
 }
@@ -49,8 +55,16 @@ pub(crate) const STATUS: &str =
 impl Client {
     pub(crate) fn of(addr: SocketAddr) -> Self {
         let (ears, heard) = mpsc::unbounded_channel();
-        let outbound = Outbound::serving(OutboundConfig::default(), Arc::new(Ears(ears)));
-        Self { outbound, addr: addr.to_string(), heard: Mutex::new(heard) }
+        let says = Arc::<Answers>::default();
+        says.lock().insert(RequestCode::GET_CONSUMER_STATUS_FROM_CLIENT, STATUS.to_owned());
+        let ears = Ears { heard: ears, says: Arc::clone(&says) };
+        let outbound = Outbound::serving(OutboundConfig::default(), Arc::new(ears));
+        Self { outbound, addr: addr.to_string(), heard: Mutex::new(heard), says }
+    }
+
+    /// From now on it answers the broker's requests of this code so.
+    pub(crate) fn will_say(&self, code: RequestCode, body: impl Into<String>) {
+        self.says.lock().insert(code, body.into());
     }
 
     /// Sends a request and waits for its answer.
