@@ -27,7 +27,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum RoleCommand {
-    /// Run a name server and a broker in one process, on loopback
+    /// Run a name server, a broker and the console in one process, on loopback
     Standalone(StandaloneArgs),
     /// Run a name server (mqnamesrv)
     Namesrv(NodeArgs),
