@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{bodies, clock, open, record, send, small, topic};
 use kerolox_store::disk::{Disk, RealDisk};
-use kerolox_store::{Arrivals, OpenError, ReadLimits, ReadStatus, RefusedRecord, Store, Verdict};
+use kerolox_store::{Arrivals, OpenError, ReadLimits, ReadStatus, RefusedRecord, Store, StoreConfig, Verdict};
 use kerolox_wire::names::{LogOffset, QueueId, QueueOffset};
 use kerolox_wire::record::{BodyCheck, LateFields, Record, fill_late};
 use kerolox_wire::sys_flag::PREPARED;
@@ -72,6 +72,24 @@ fn a_group_keeps_together_and_counts_on() {
     }
     store.dispatch_now(None).unwrap();
     assert_eq!(bodies(&store, "T", 0).len(), 50);
+}
+
+#[test]
+fn a_query_brings_what_fits_into_one_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig { segment_size: 32 << 20, max_record_size: 8 << 20, ..small(dir.path()) };
+    let store = open(config, real());
+    let queue = store.queue(&topic("T"), QueueId::new(0));
+    let large = vec![7; 6 << 20];
+    for _ in 0..4 {
+        let mut batch = store.batch();
+        batch.push(&queue, &record("T", 0, &large, "KEYS\u{1}k\u{2}")).unwrap();
+        store.append(&mut batch).unwrap();
+    }
+    store.dispatch_now(None).unwrap();
+    let found = store.query_keys("T", "k", 32, 0, i64::MAX).records;
+    assert_eq!(found.len(), 2, "as many as no client refuses");
+    assert!(found.iter().map(bytes::Bytes::len).sum::<usize>() < kerolox_wire::frame::FRAME_SIZE_MAX);
 }
 
 #[test]

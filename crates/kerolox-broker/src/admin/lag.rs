@@ -102,7 +102,8 @@ impl Node {
             _ => time(min),
         };
         let delay = match at {
-            Some(next) if next < max => self.clock.wall_ms() - time(next),
+            // What retention has taken is waited for no more; 4.7.1 tells the time since 1970 then.
+            Some(next) if next < max => self.clock.wall_ms().saturating_sub(time(next.max(min))),
             _ => 0,
         };
         QueueTimeSpan {

@@ -54,10 +54,10 @@ impl Node {
         put("commitLogMinOffset", self.store.begin().to_string());
         put("commitLogMaxOffset", self.store.end().to_string());
         put("earliestMessageTimeStamp", self.earliest_in_log().to_string());
-        let usage = self.disk.usage(&self.store.config().commit_log_dir).unwrap_or(DiskUsage { total: 0, free: 0 });
-        let ratio = used_share(&usage);
-        put("commitLogDiskRatio", ratio.to_string());
-        put("consumeQueueDiskRatio", ratio.to_string());
+        let usage = |folder| self.disk.usage(folder).unwrap_or(DiskUsage { total: 0, free: 0 });
+        put("consumeQueueDiskRatio", used_share(&usage(&self.store.config().root)).to_string());
+        let usage = usage(&self.store.config().commit_log_dir);
+        put("commitLogDiskRatio", used_share(&usage).to_string());
         put("commitLogDirCapacity", format!("Total : {}, Free : {}.", bytes_text(usage.total), bytes_text(usage.free)));
         put("timerPending", self.timer.timers.len().to_string());
         let disagreements = self.clients.disagreements(DISAGREEMENTS_TOLD_MAX);

@@ -59,7 +59,7 @@ impl Node {
             let Ok(record) = self.store.record_at(LogOffset::new(entry.log_offset)) else { continue };
             size += record.len();
             if size > LISTED_SIZE_MAX && !records.is_empty() {
-                next_ms = entry.wake_ms;
+                next_ms = entry.wake_ms.max(from_ms.saturating_add(1));
                 break;
             }
             records.push(record);

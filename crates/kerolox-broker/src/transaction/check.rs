@@ -17,7 +17,7 @@ use kerolox_wire::record::{BodyCheck, LateFields, NewRecord, Record};
 use super::ask::{Ask, Unasked};
 use super::decide::{Limits, Verdict, Why};
 use super::ended::Offsets;
-use super::figures::STUCK_CHECKS;
+use super::figures::{Found, STUCK_CHECKS, earlier};
 use super::half::{Half, ended_by};
 use super::{half_topic, op_topic};
 use crate::node::Node;
@@ -44,18 +44,6 @@ struct Round {
     ops: (QueueOffset, QueueOffset),
     ended: Offsets,
     found: Found,
-}
-
-/// What a round has come upon.
-#[derive(Debug, Default, Clone, Copy)]
-struct Found {
-    asked: u64,
-    postponed: u64,
-    given_up: u64,
-    stuck: u64,
-    lost: u64,
-    /// When the oldest without an end was made, ms.
-    oldest_ms: Option<i64>,
 }
 
 /// A half message that is stored anew.
@@ -183,7 +171,7 @@ impl Node {
     }
 
     /// The part of a queue that is not settled.
-    fn unsettled(&self, topic: &TopicName, queue: QueueId) -> (QueueOffset, QueueOffset) {
+    pub(super) fn unsettled(&self, topic: &TopicName, queue: QueueId) -> (QueueOffset, QueueOffset) {
         let (min, max) = self.range_or_empty(topic, queue);
         (self.transaction_offset(topic, queue).unwrap_or(min).clamp(min, max.max(min)), max)
     }
@@ -426,39 +414,6 @@ impl Node {
         ended_by(&record).any(|half| half >= round.half.0 && half < round.half.1)
     }
 
-    fn note_round(&self, found: &Found, open: u64, unasked: &Unasked) {
-        let figures = &self.transactions.figures;
-        figures.open.store(open, Relaxed);
-        figures.stuck.store(found.stuck, Relaxed);
-        figures.oldest_ms.store(found.oldest_ms.unwrap_or(0), Relaxed);
-        if unasked.count > 0 {
-            tracing::warn!(
-                count = unasked.count, groups = ?unasked.groups,
-                "half messages wait for an outcome and no producer of their groups can be asked",
-            );
-        }
-        if found.stuck > 0 {
-            let age_ms = found.oldest_ms.map_or(0, |born| self.clock.wall_ms().saturating_sub(born));
-            tracing::warn!(
-                stuck = found.stuck,
-                open,
-                oldest_age_ms = age_ms,
-                transactionCheckMax = self.config.live.transaction_check_max(),
-                "half messages are stuck: asked for more than {STUCK_CHECKS} times without an outcome",
-            );
-        }
-        if found.asked + found.given_up > 0 {
-            tracing::info!(
-                asked = found.asked,
-                postponed = found.postponed,
-                given_up = found.given_up,
-                lost = found.lost,
-                open,
-                "half messages checked",
-            );
-        }
-    }
-
     /// After a crash the offsets may name places that are gone; new half messages there must not pass as settled.
     pub(crate) fn settle_transactions_at_start(&self) {
         if self.store.dispatched_end() < self.store.end() {
@@ -480,30 +435,4 @@ impl Node {
         self.transactions.stopping.store(true, SeqCst);
         *self.transactions.stopped.lock() = true;
     }
-
-    /// Figures of transactions for the broker's runtime information.
-    pub(crate) fn transaction_figures(&self) -> Vec<(&'static str, String)> {
-        let mut table = self.transactions.figures.table(self.clock.wall_ms()).to_vec();
-        let queue = QueueId::new(0);
-        for (key, topic) in [("transactionHalfOffset", half_topic()), ("transactionOpOffset", op_topic())] {
-            let (next, max) = self.unsettled(&topic, queue);
-            table.push((key, format!("{next},{max}")));
-        }
-        table
-    }
-}
-
-impl Found {
-    fn add(&mut self, other: Self) {
-        self.asked += other.asked;
-        self.postponed += other.postponed;
-        self.given_up += other.given_up;
-        self.stuck += other.stuck;
-        self.lost += other.lost;
-        self.oldest_ms = earlier(self.oldest_ms, other.oldest_ms);
-    }
-}
-
-fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
-    one.into_iter().chain(other).min()
 }
