@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kerolox_wire::names::{LogOffset, QueueOffset};
+use kerolox_wire::properties::PAIR_END;
 use kerolox_wire::record::{LateFields, NewRecord, PROPERTIES_SIZE_MAX, RecordError, TOPIC_SIZE_MAX, fill_late};
 use kerolox_wire::sys_flag;
 use smallvec::SmallVec;
@@ -78,11 +79,13 @@ impl AppendBatch {
         let mut sizes = SmallVec::with_capacity(records.len());
         for record in records {
             debug_assert!(record.topic == queue.topic().as_str() && record.queue_id == queue.id().get());
-            if let Err(refused) = self.encode(record) {
-                self.bytes.truncate(start);
-                return Err(refused);
+            match self.encode(record) {
+                Ok(size) => sizes.push(size),
+                Err(refused) => {
+                    self.bytes.truncate(start);
+                    return Err(refused);
+                }
             }
-            sizes.push(record.encoded_len());
         }
         let size = self.bytes.len().saturating_sub(start);
         let enters = sys_flag::enters_queue(first.sys_flag);
@@ -90,7 +93,13 @@ impl AppendBatch {
         Ok(self.items.len().saturating_sub(1))
     }
 
-    fn encode(&mut self, record: &NewRecord<'_>) -> Result<(), RefusedRecord> {
+    /// Returns the size of the record.
+    fn encode(&mut self, record: &NewRecord<'_>) -> Result<usize, RefusedRecord> {
+        if record.properties.ends_with('\0') {
+            // Recovery takes a zero byte at the end for a page that was never written. A separator changes no property.
+            let closed = format!("{}{PAIR_END}", record.properties);
+            return self.encode(&NewRecord { properties: &closed, ..*record });
+        }
         let size = record.encoded_len();
         let limit = usize::try_from(self.limit.unwrap_or(RECORD_SIZE_MAX_DEFAULT)).unwrap_or(usize::MAX);
         if record.topic.len() > TOPIC_SIZE_MAX {
@@ -108,7 +117,8 @@ impl AppendBatch {
                 RefusedRecord::PropertiesTooLong { size, limit: PROPERTIES_SIZE_MAX }
             }
             _ => RefusedRecord::TooLarge { size, limit },
-        })
+        })?;
+        Ok(size)
     }
 
     /// Number of items.

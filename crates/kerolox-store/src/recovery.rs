@@ -446,7 +446,7 @@ fn own_offset(bytes: &[u8]) -> Option<u64> {
 
 /// Whether a write ended inside of the record, behind its body: a killed process may leave the pages before and none of
 /// those after. The body's checksum does not cover what follows it, but neither a topic nor a properties text ends in a
-/// zero byte, which is what an unwritten page holds.
+/// zero byte, which is what an unwritten page holds: a batch stores no other.
 fn is_torn(record: &Record<'_>) -> bool {
     record.properties_bytes().last() == Some(&0) || record.topic().ends_with('\0')
 }

@@ -93,6 +93,25 @@ fn a_query_brings_what_fits_into_one_frame() {
 }
 
 #[test]
+fn properties_that_end_in_a_zero_byte_pass_for_no_torn_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(small(dir.path()), real());
+    let queue = store.queue(&topic("T"), QueueId::new(0));
+    let mut batch = store.batch();
+    let odd = record("T", 0, b"odd", "KEYS\u{1}k\0");
+    batch.push_group(&queue, &[record("T", 0, b"before", ""), odd]).unwrap();
+    store.append(&mut batch).unwrap();
+    send(&store, "T", 0, b"after").unwrap();
+    // As a kill leaves it.
+    drop(store);
+    assert!(dir.path().join("abort").exists());
+    let store = open(small(dir.path()), real());
+    store.dispatch_now(None).unwrap();
+    assert_eq!(bodies(&store, "T", 0), [&b"before"[..], b"odd", b"after"]);
+    assert_eq!(store.query_keys("T", "k\0", 32, 0, i64::MAX).records.len(), 1, "the value is what it was");
+}
+
+#[test]
 fn prepared_records_take_no_place_in_the_queue() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(small(dir.path()), real());
