@@ -26,7 +26,7 @@ impl Node {
             let failed = !failures.is_empty();
             if failed && !failing {
                 for (server, why) in &failures {
-                    tracing::warn!(server, why, "not registered at this name server; tried again every 30 s at most");
+                    tracing::warn!(server, why, "not registered at this name server; tried again every second");
                 }
             } else if failing && !failed {
                 tracing::info!("registered at all name servers again");

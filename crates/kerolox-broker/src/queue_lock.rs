@@ -2,32 +2,41 @@
 //! goes away keeps its locks until then, so that what it was consuming is not consumed by two.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kerolox_wire::body::MessageQueue;
-use kerolox_wire::names::GroupName;
+use kerolox_wire::names::{GROUP_NAME_MAX, GroupName, TOPIC_NAME_MAX};
 use parking_lot::Mutex;
+
+use crate::registry::CLIENT_ID_MAX;
 
 /// How long a lock lasts after its last renewal.
 pub(crate) const LOCK_LIFETIME: Duration = Duration::from_secs(60);
 /// Most queues locked by one group, held or run out.
 pub(crate) const LOCKS_PER_GROUP_MAX: usize = 100_000;
-/// Most groups with locks: a request names any group it likes.
-pub(crate) const LOCKING_GROUPS_MAX: usize = 10_000;
+/// Most queues locked by all groups: a request names any group and any queue it likes.
+pub(crate) const LOCKS_MAX: usize = 500_000;
 
 #[derive(Debug)]
 struct Lock {
-    client_id: String,
+    client_id: Arc<str>,
     renewed: Duration,
 }
 
-type ByQueue = HashMap<MessageQueue, Lock>;
+/// The locks of each group; no group without one.
+#[derive(Debug, Default)]
+struct Table {
+    groups: HashMap<GroupName, HashMap<MessageQueue, Lock>>,
+    /// How many locks there are.
+    len: usize,
+}
 
 /// All queue locks of the broker.
 #[derive(Debug)]
 pub(crate) struct QueueLocks {
     lifetime: Duration,
-    groups: Mutex<HashMap<GroupName, ByQueue>>,
+    table: Mutex<Table>,
 }
 
 impl Default for QueueLocks {
@@ -40,7 +49,7 @@ impl QueueLocks {
     /// No locks yet; each will last for `lifetime`.
     #[must_use]
     pub(crate) fn new(lifetime: Duration) -> Self {
-        Self { lifetime, groups: Mutex::default() }
+        Self { lifetime, table: Mutex::default() }
     }
 
     /// Locks or renews what it can of `queues` for a client and returns that: queues that are free, its own, or whose
@@ -52,70 +61,95 @@ impl QueueLocks {
         queues: &[MessageQueue],
         now: Duration,
     ) -> Vec<MessageQueue> {
-        let mut groups = self.groups.lock();
-        if groups.len() >= LOCKING_GROUPS_MAX && !groups.contains_key(group) {
-            sweep(&mut groups, self.lifetime, now);
-            if groups.len() >= LOCKING_GROUPS_MAX {
-                tracing::warn!(%group, limit = LOCKING_GROUPS_MAX, "queues not locked: too many groups hold locks");
-                return Vec::new();
-            }
+        if client_id.len() > CLIENT_ID_MAX {
+            return Vec::new();
         }
-        let locks = groups.entry(group.clone()).or_default();
-        queues.iter().filter(|queue| self.lock_one(locks, client_id, queue, now)).cloned().collect()
+        let client_id = Arc::from(client_id);
+        let mut table = self.table.lock();
+        // Once for all of them: it goes over every lock.
+        if !table.has_room(group, queues.len()) {
+            table.sweep(|lock| ran_out(lock, self.lifetime, now));
+        }
+        let granted = queues.iter().filter(|queue| self.lock_one(&mut table, group, &client_id, queue, now));
+        let granted: Vec<_> = granted.cloned().collect();
+        if granted.is_empty() && table.len >= LOCKS_MAX {
+            tracing::warn!(%group, limit = LOCKS_MAX, "queues not locked: too many are");
+        }
+        granted
     }
 
     /// Ends the client's own locks among `queues`.
     pub(crate) fn unlock(&self, group: &str, client_id: &str, queues: &[MessageQueue]) {
-        let mut groups = self.groups.lock();
-        let Some(locks) = groups.get_mut(group) else { return };
+        let mut table = self.table.lock();
+        let Some(locks) = table.groups.get_mut(group) else { return };
+        let before = locks.len();
         for queue in queues {
-            if locks.get(queue).is_some_and(|lock| lock.client_id == client_id) {
+            if locks.get(queue).is_some_and(|lock| *lock.client_id == *client_id) {
                 locks.remove(queue);
             }
         }
+        let gone = before - locks.len();
         if locks.is_empty() {
-            groups.remove(group);
+            table.groups.remove(group);
         }
+        table.len -= gone;
     }
 
     /// Forgets locks that ran out; nobody sees a difference but the memory.
     pub(crate) fn sweep(&self, now: Duration) {
-        sweep(&mut self.groups.lock(), self.lifetime, now);
+        self.table.lock().sweep(|lock| ran_out(lock, self.lifetime, now));
     }
 
-    fn lock_one(&self, locks: &mut ByQueue, client_id: &str, queue: &MessageQueue, now: Duration) -> bool {
-        if let Some(lock) = locks.get_mut(queue) {
-            let free = ran_out(lock, self.lifetime, now);
-            if lock.client_id != client_id {
-                if !free {
+    fn lock_one(
+        &self,
+        table: &mut Table,
+        group: &GroupName,
+        client_id: &Arc<str>,
+        queue: &MessageQueue,
+        now: Duration,
+    ) -> bool {
+        if let Some(lock) = table.groups.get_mut(group).and_then(|locks| locks.get_mut(queue)) {
+            if lock.client_id != *client_id {
+                if !ran_out(lock, self.lifetime, now) {
                     return false;
                 }
-                tracing::info!(client_id, before = %lock.client_id, ?queue, "queue lock ran out and changes hands");
-                client_id.clone_into(&mut lock.client_id);
+                tracing::info!(%client_id, before = %lock.client_id, ?queue, "queue lock ran out and changes hands");
+                lock.client_id = Arc::clone(client_id);
             }
             lock.renewed = now;
             return true;
         }
-        if locks.len() >= LOCKS_PER_GROUP_MAX {
-            locks.retain(|_, lock| !ran_out(lock, self.lifetime, now));
-            if locks.len() >= LOCKS_PER_GROUP_MAX {
-                return false;
-            }
+        if queue.topic.len() > TOPIC_NAME_MAX || queue.broker_name.len() > GROUP_NAME_MAX {
+            return false;
         }
-        locks.insert(queue.clone(), Lock { client_id: client_id.to_owned(), renewed: now });
+        if !table.has_room(group, 1) {
+            return false;
+        }
+        let lock = Lock { client_id: Arc::clone(client_id), renewed: now };
+        table.groups.entry(group.clone()).or_default().insert(queue.clone(), lock);
+        table.len += 1;
         true
+    }
+}
+
+impl Table {
+    /// Whether a group may have so many locks more.
+    fn has_room(&self, group: &GroupName, more: usize) -> bool {
+        let own = self.groups.get(group).map_or(0, HashMap::len);
+        self.len.saturating_add(more) <= LOCKS_MAX && own.saturating_add(more) <= LOCKS_PER_GROUP_MAX
+    }
+
+    fn sweep(&mut self, gone: impl Fn(&Lock) -> bool) {
+        self.groups.retain(|_, locks| {
+            locks.retain(|_, lock| !gone(lock));
+            !locks.is_empty()
+        });
+        self.len = self.groups.values().map(HashMap::len).sum();
     }
 }
 
 fn ran_out(lock: &Lock, lifetime: Duration, now: Duration) -> bool {
     now.saturating_sub(lock.renewed) > lifetime
-}
-
-fn sweep(groups: &mut HashMap<GroupName, ByQueue>, lifetime: Duration, now: Duration) {
-    groups.retain(|_, locks| {
-        locks.retain(|_, lock| !ran_out(lock, lifetime, now));
-        !locks.is_empty()
-    });
 }
 
 #[cfg(test)]
@@ -183,9 +217,10 @@ mod tests {
         let locks = QueueLocks::default();
         locks.lock(&group(), "a", &[queue(0)], at(0));
         locks.sweep(at(60));
-        assert_eq!(locks.groups.lock().len(), 1);
+        assert_eq!(locks.table.lock().len, 1);
         locks.sweep(at(61));
-        assert!(locks.groups.lock().is_empty());
+        let table = locks.table.lock();
+        assert!(table.groups.is_empty() && table.len == 0);
     }
 
     #[test]
@@ -194,5 +229,24 @@ mod tests {
         let many: Vec<_> = (0..=i32::try_from(LOCKS_PER_GROUP_MAX).unwrap()).map(queue).collect();
         assert_eq!(locks.lock(&group(), "a", &many, at(0)).len(), LOCKS_PER_GROUP_MAX);
         assert_eq!(locks.lock(&group(), "b", &many[LOCKS_PER_GROUP_MAX..], at(61)).len(), 1, "after they ran out");
+    }
+
+    #[test]
+    fn all_groups_together_cannot_lock_without_end() {
+        let locks = QueueLocks::default();
+        let many: Vec<_> = (0..i32::try_from(LOCKS_PER_GROUP_MAX).unwrap()).map(queue).collect();
+        let named = |n: usize| GroupName::parse(&format!("g{n}")).unwrap();
+        let full = LOCKS_MAX / LOCKS_PER_GROUP_MAX;
+        for n in 0..full {
+            assert_eq!(locks.lock(&named(n), "a", &many, at(0)).len(), LOCKS_PER_GROUP_MAX);
+        }
+        assert!(locks.lock(&named(full), "a", &[queue(0)], at(0)).is_empty());
+        assert_eq!(locks.lock(&named(0), "a", &many[..3], at(0)).len(), 3, "those that are there are renewed");
+        locks.unlock("g0", "a", &many[..1]);
+        assert_eq!(locks.lock(&named(full), "a", &[queue(0), queue(1)], at(0)), [queue(0)]);
+        let long = MessageQueue { topic: "t".repeat(TOPIC_NAME_MAX + 1), ..queue(0) };
+        assert!(locks.lock(&group(), "a", &[long], at(100)).is_empty());
+        assert!(locks.lock(&group(), &"a".repeat(CLIENT_ID_MAX + 1), &[queue(0)], at(100)).is_empty());
+        assert_eq!(locks.lock(&group(), "a", &[queue(0)], at(100)), [queue(0)]);
     }
 }
