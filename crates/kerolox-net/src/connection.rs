@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use crate::Service;
 use crate::buffers::{self, CHUNK_SIZE};
 use crate::counters::{Counters, add, bump};
+use crate::lanes;
 use crate::outgoing::Outgoing;
 use crate::peer::{CloseReason, Peer, Phase};
 use crate::peers::Peers;
@@ -181,6 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 }
             }
             if peer.park(cx.waker()) {
+                lanes::idle(peer.id());
                 return Poll::Pending;
             }
         }
@@ -250,6 +252,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
         self.presence.peer.touch(sweep, Some(!self.rest.is_empty()));
         self.keep_rest();
+        lanes::asked(self.presence.peer.id(), frames.len());
         let served = self.serve(&mut frames);
         buffers::give_frames(frames);
         served?;

@@ -7,6 +7,7 @@
 mod buffers;
 mod connection;
 mod counters;
+mod lanes;
 mod listener;
 mod outbound;
 mod outgoing;
@@ -21,6 +22,7 @@ use bytes::BytesMut;
 use kerolox_wire::frame::Frame;
 
 pub use counters::{Counters, CountersSnapshot};
+pub use lanes::Lanes;
 pub use listener::{ListenConfig, ListenError, Listening, Serving};
 pub use outbound::{Outbound, OutboundConfig};
 pub use peer::{CallError, CloseReason, Peer, PushError};

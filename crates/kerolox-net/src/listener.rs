@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use crate::Service;
 use crate::connection::{Presence, Reading, Shared, report, run, unless_closed};
 use crate::counters::{Counters, bump};
+use crate::lanes::Lanes;
 use crate::peer::{CloseReason, Peer, PeerLimits, Phase};
 use crate::peers::Peers;
 use crate::tls::{ServerTls, TLS_FIRST_BYTE, TlsMode};
@@ -45,6 +46,8 @@ pub struct ListenConfig {
     pub grace: Duration,
     /// Whether TLS is taken or demanded.
     pub tls: TlsMode,
+    /// Threads that own the connections; none: those of the present runtime share them.
+    pub lanes: Option<Arc<Lanes>>,
     /// Where events are counted; listeners may share it.
     pub counters: Arc<Counters>,
 }
@@ -62,6 +65,7 @@ impl ListenConfig {
             push_bytes_max: PUSH_BYTES_MAX,
             grace: Duration::from_secs(5),
             tls: TlsMode::Disabled,
+            lanes: None,
             counters: Arc::default(),
         }
     }
@@ -132,8 +136,9 @@ impl Listening {
         };
         let (stop, stopped) = watch::channel(false);
         let (local_addr, grace) = (self.local_addr, self.config.grace);
+        let lanes = self.config.lanes.clone();
         let accepting = tokio::spawn(self.accept(shared, stopped));
-        Serving { local_addr, peers, stop, grace, accepting }
+        Serving { local_addr, peers, stop, grace, accepting, _lanes: lanes }
     }
 
     async fn accept(self, shared: Shared, mut stopped: watch::Receiver<bool>) {
@@ -185,7 +190,18 @@ impl Listening {
         let local = stream.local_addr().unwrap_or(self.local_addr);
         let peer = Arc::new(Peer::new(remote, local, shared.peers.limits.clone(), shared.peers.sweep()));
         let presence = Presence::new(shared.clone(), peer);
-        tokio::spawn(open(stream, self.config.tls.clone(), presence));
+        let tls = self.config.tls.clone();
+        let Some(lanes) = &self.config.lanes else {
+            tokio::spawn(open(stream, tls, presence));
+            return;
+        };
+        lanes.spawn(async move {
+            // From the poll of the thread that accepted it to that of its own.
+            match stream.into_std().and_then(TcpStream::from_std) {
+                Ok(stream) => open(stream, tls, presence).await,
+                Err(error) => report(&presence.peer, presence.shared.counters(), &CloseReason::Io(error.to_string())),
+            }
+        });
     }
 
     /// One line per sweep however many were turned away.
@@ -264,6 +280,8 @@ pub struct Serving {
     stop: watch::Sender<bool>,
     grace: Duration,
     accepting: JoinHandle<()>,
+    /// Connections outlive the listener.
+    _lanes: Option<Arc<Lanes>>,
 }
 
 impl Serving {

@@ -1,12 +1,13 @@
 //! The role of the broker.
 
+use std::iter;
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kerolox_broker::{BrokerConfig, Handle, Live, LiveSettings};
-use kerolox_net::{Counters, ListenConfig, Outbound, OutboundConfig, TlsMode};
+use kerolox_net::{Counters, Lanes, ListenConfig, Outbound, OutboundConfig, TlsMode};
 use kerolox_store::disk::RealDisk;
 use kerolox_store::{DelayLevels, FlushMode, StoreConfig, TransferLimit};
 use kerolox_wire::clock::Clock;
@@ -112,7 +113,7 @@ pub(crate) async fn start(
     outbound.connect_timeout = typed.client.connect_timeout;
     outbound.idle = typed.client.idle.0;
     outbound.tls = client_tls;
-    let config = broker_config(ready, told, &mode, name_servers.clone(), &local, clock.wall_ms());
+    let config = with_lanes(broker_config(ready, told, &mode, name_servers.clone(), &local, clock.wall_ms()))?;
     let store = store_config(typed, local).map_err(Refused::start)?;
     // On a thread of its own, since recovery may take long and the signals must be heard meanwhile.
     let starting = kerolox_broker::start(config, store, Arc::new(RealDisk), clock, Outbound::new(outbound));
@@ -167,6 +168,16 @@ async fn keep_looking_up(server: AddressServer, handle: Arc<Handle>, mut known: 
             Err(why) => tracing::warn!("{why}"),
         }
     }
+}
+
+/// Has the connections served by threads of their own.
+fn with_lanes(mut config: BrokerConfig) -> Result<BrokerConfig, Refused> {
+    let lanes = Lanes::start().map_err(|error| Refused::start(format!("no threads for connections: {error}")))?;
+    let lanes = Arc::new(lanes);
+    for listen in iter::once(&mut config.listen).chain(config.fast_listen.as_mut()) {
+        listen.lanes = Some(Arc::clone(&lanes));
+    }
+    Ok(config)
 }
 
 fn broker_config(
