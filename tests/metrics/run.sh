@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Scrapes a broker and a name server under real traffic of the Java client and compares what they say with mqadmin's figures.
 # Both also export to a collector, and what arrives there is decoded with OpenTelemetry's own types (the Python packages
-# of tests/requirements.txt).
+# of tests/requirements.txt). The second producer runs under OpenTelemetry's agent for Java: the spans of its sends are the
+# parents of the broker's.
 #
 #   tests/metrics/run.sh                NS_PORT, BROKER_PORT, METRICS_PORT, NS_METRICS_PORT and OTEL_PORT name the ports
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 METRICS_PORT=${METRICS_PORT:-18557} NS_METRICS_PORT=${NS_METRICS_PORT:-18558} OTEL_PORT=${OTEL_PORT:-18318}
+AGENT=2.9.0
 export NAMESRV_ADDR=127.0.0.1:$NS
 scratch metrics
 ADMIN=$ROOT/bin/mqadmin
@@ -59,7 +61,12 @@ say "consumed: $found"
 
 # nobody consumes any more; a sender that knows the broker but no topic
 stop_server "$dir/consumer"
-"$RMQ" quickstart "$RMQ_VERSION" produce "$NAMESRV_ADDR" orders 200 >"$dir/produce.out" 2>&1 || fail "nothing was sent"
+agent=$ROOT/target/otel/opentelemetry-javaagent-$AGENT.jar
+[ -f "$agent" ] || mvn -q -B dependency:copy -Dartifact="io.opentelemetry.javaagent:opentelemetry-javaagent:$AGENT" \
+  -DoutputDirectory="${agent%/*}" >"$dir/mvn.out" 2>&1 || { tail "$dir/mvn.out"; fail "no agent for Java"; }
+OTEL_SERVICE_NAME=producer OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf OTEL_METRICS_EXPORTER=none OTEL_LOGS_EXPORTER=none \
+  RMQ_JAVA_OPTS="-javaagent:$agent" \
+  "$RMQ" quickstart "$RMQ_VERSION" produce "$NAMESRV_ADDR" orders 200 >"$dir/produce.out" 2>&1 || fail "nothing was sent"
 "$PYTHON" - "$BROKER" <<'PY'
 import sys
 import mq
@@ -86,11 +93,20 @@ for service in broker namesrv; do
   found=$("$PYTHON" "$ROOT/tests/metrics/export.py" "$dir/collector" "$page" "kerolox-$service" $still)
   say "exported: $found"
 done
+found=$("$PYTHON" "$ROOT/tests/metrics/traces.py" "$dir/collector" "$BROKER" 200)
+say "traced: $found"
+touch "$dir/collector/stuck"
+"$PYTHON" "$ROOT/tests/metrics/stuck.py" "$BROKER" 10000
+get metrics >"$dir/stuck.page"
+dropped=$(sed -n 's/^kerolox_otel_spans_dropped_total \([0-9]*\).*/\1/p' "$dir/stuck.page")
+[ "$dropped" -gt 0 ] || fail "a collector that does not answer, and no span was dropped"
+say "a stuck collector: 10000 followed sends were answered, $dropped spans dropped and counted"
 "$ADMIN" topicList >"$dir/topics"
 stop_server "$dir/broker"
 get metrics "$NS_METRICS_PORT" >"$dir/left.page"
 found=$("$PYTHON" "$ROOT/tests/metrics/namesrv.py" "$dir/registered.page" "$dir/left.page" "$dir/topics")
 say "name server: $found"
+rm "$dir/collector/stuck"
 echo 'metricsSeriesMax=2' >>"$dir/more.conf"
 start_broker kerolox "$BROKER" "$NAMESRV_ADDR" "$dir/broker" "$dir/more.conf"
 get metrics >"$dir/few.page"

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use kerolox_net::ListenConfig;
 
+use crate::spans::Spans;
+
 /// Settings fixed at start.
 #[derive(Clone)]
 pub struct BrokerConfig {
@@ -63,6 +65,8 @@ pub struct BrokerConfig {
     pub utc_offset_ms: i64,
     /// Seed of everything random.
     pub seed: u64,
+    /// Where spans of sends and pulls go; none: there are none.
+    pub spans: Option<Arc<Spans>>,
     /// Settings that may change while running.
     pub live: Arc<Live>,
     /// All settings as text, for the administration requests.

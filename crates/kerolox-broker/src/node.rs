@@ -155,12 +155,16 @@ impl Node {
 
     /// A number below `bound`, which is not 0.
     pub(crate) fn random_below(&self, bound: u32) -> u32 {
+        u32::try_from(self.random() % u64::from(bound.max(1))).unwrap_or(0)
+    }
+
+    /// Any number.
+    pub(crate) fn random(&self) -> u64 {
         // SplitMix64: the sequence is fixed by the seed.
         let mut z = self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        u32::try_from(z % u64::from(bound.max(1))).unwrap_or(0)
+        z ^ (z >> 31)
     }
 
     /// The broker's own permission.

@@ -58,7 +58,7 @@ impl Node {
                 self.answer_now(&refused, out);
             }
         } else {
-            self.pulled(&pull, read).encode(to, out);
+            self.pulled(peer, before, &pull, read).encode(to, out);
             self.stats.pull_took(self.now().saturating_sub(before));
         }
     }
@@ -88,8 +88,12 @@ impl Node {
     }
 
     fn answer_now(&self, waiting: &HeldPull, out: &mut BytesMut) {
+        let began = self.now();
         let reply = match self.check_pull(&waiting.pull) {
-            Ok(checked) => self.pulled(&waiting.pull, self.read_for(&waiting.pull, &checked)),
+            Ok(checked) => {
+                let read = self.read_for(&waiting.pull, &checked);
+                self.pulled(&waiting.peer, began, &waiting.pull, read)
+            }
             Err(refusal) => Reply::from(refusal),
         };
         reply.encode(waiting.to, out);
@@ -252,10 +256,11 @@ impl Node {
         }
     }
 
-    fn pulled(&self, pull: &PullMessage, read: ReadResult) -> Reply {
+    fn pulled(&self, peer: &Peer, began: Duration, pull: &PullMessage, read: ReadResult) -> Reply {
         let code = response_code(&read, pull);
         if code == ResponseCode::SUCCESS {
             self.stats.group(&pull.topic, &pull.consumer_group).record(read.count as u64, read.body.len() as u64);
+            self.span_of_pull(peer.remote(), began, pull, &read.body, read.count);
         } else {
             self.stats.missed();
         }

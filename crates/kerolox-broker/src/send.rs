@@ -22,6 +22,7 @@ use smallvec::SmallVec;
 
 use crate::node::Node;
 use crate::refusal::Refusal;
+use crate::spans::Span;
 use crate::topic::{FilterType, Topic, TopicByProducer, Topics};
 use crate::transaction;
 
@@ -49,12 +50,13 @@ struct Counted {
 }
 
 /// A send whose record is in the batch.
-#[derive(Clone, Copy)]
 struct Pending {
     to: ReplyTo,
     queue_id: QueueId,
     /// False when the client does not want to wait for the disk.
     wait: bool,
+    /// What follows it, where somebody does.
+    span: Option<Box<Span>>,
 }
 
 /// Where a message goes, after the redirections of retry and delay.
@@ -133,13 +135,26 @@ impl Node {
         if group.is_empty() {
             group.began = self.now();
         }
-        if let Err(refusal) = self.try_plan(peer, frame, header, group) {
-            self.refused("send", peer, &refusal);
-            self.decorate(Reply::from(refusal)).encode(to, out);
+        let span = self.span_of_send(peer.remote(), frame, header);
+        match self.try_plan(peer, frame, header, group) {
+            Ok(pending) => group.pending.push(Pending { span, ..pending }),
+            Err(refusal) => {
+                self.refused("send", peer, &refusal);
+                if let Some(span) = span {
+                    self.end_span(*span, refusal.code, Some(&refusal.remark));
+                }
+                self.decorate(Reply::from(refusal)).encode(to, out);
+            }
         }
     }
 
-    fn try_plan(&self, peer: &Peer, frame: &Frame, header: &SendMessage, group: &mut SendGroup) -> Result<(), Refusal> {
+    fn try_plan(
+        &self,
+        peer: &Peer,
+        frame: &Frame,
+        header: &SendMessage,
+        group: &mut SendGroup,
+    ) -> Result<Pending, Refusal> {
         let text = header.properties.as_deref().unwrap_or_default();
         let [wait, transaction] = properties::find_each(text, [properties::WAIT, properties::TRAN_MSG]);
         let half = transaction::opens(transaction, header, text);
@@ -184,8 +199,7 @@ impl Node {
         };
         let counted = if half { self.topics.get(topics::TRANS_HALF).unwrap_or(topic) } else { topic };
         group.count(counted, messages, group.batch.bytes().saturating_sub(stored_before) as u64);
-        group.pending.push(Pending { to, queue_id, wait });
-        Ok(())
+        Ok(Pending { to, queue_id, wait, span: None })
     }
 
     pub(crate) fn topic_for_send(
@@ -330,21 +344,23 @@ impl Node {
                 for counted in &group.counted {
                     self.stats.topic(&counted.topic.name).record(counted.messages, counted.bytes);
                 }
-                let late = self.answer_sends(&group.pending, appended, out);
+                let late = self.answer_sends(&mut group.pending, appended, out);
                 self.stats.send_times.note(after.saturating_sub(group.began), (sends - late.len()) as u64);
                 self.answer_when_durable(peer, late, group.began);
             }
-            Err(error) => self.refuse_sends(peer, &group.pending, &error, out),
+            Err(error) => self.refuse_sends(peer, &mut group.pending, &error, out),
         }
         group.batch.clear();
-        group.pending.clear();
         group.counted.clear();
     }
 
-    fn refuse_sends(&self, peer: &Peer, pending: &[Pending], error: &AppendError, out: &mut BytesMut) {
+    fn refuse_sends(&self, peer: &Peer, pending: &mut Vec<Pending>, error: &AppendError, out: &mut BytesMut) {
         let refusal = Refusal::from(error);
         self.refused("send", peer, &refusal);
-        for send in pending {
+        for send in pending.drain(..) {
+            if let Some(span) = send.span {
+                self.end_span(*span, refusal.code, Some(&refusal.remark));
+            }
             self.decorate(Reply::from(refusal.clone())).encode(send.to, out);
         }
     }
@@ -352,23 +368,25 @@ impl Node {
     /// Answers what is stored, and returns what still waits for the disk.
     fn answer_sends(
         &self,
-        pending: &[Pending],
+        pending: &mut Vec<Pending>,
         appended: Vec<Appended>,
         out: &mut BytesMut,
     ) -> Vec<(Pending, Appended)> {
         let sync = self.waits_for_disk();
         let mut late = Vec::new();
-        for (send, stored) in pending.iter().zip(appended) {
+        for (mut send, stored) in pending.drain(..).zip(appended) {
             if sync && send.wait {
-                late.push((*send, stored));
+                late.push((send, stored));
             } else {
-                self.sent(send, &stored, ResponseCode::SUCCESS).encode(send.to, out);
+                let reply = self.sent(&send, &stored, ResponseCode::SUCCESS);
+                self.end_span_of(&mut send, &stored, &reply);
+                reply.encode(send.to, out);
             }
         }
         late
     }
 
-    fn answer_when_durable(self: &Arc<Self>, peer: &Arc<Peer>, late: Vec<(Pending, Appended)>, began: Duration) {
+    fn answer_when_durable(self: &Arc<Self>, peer: &Arc<Peer>, mut late: Vec<(Pending, Appended)>, began: Duration) {
         let Some(end) = late.iter().map(|(_, stored)| stored.end).max() else { return };
         let node = Arc::clone(self);
         let peer = Arc::clone(peer);
@@ -376,14 +394,24 @@ impl Node {
             end,
             Box::new(move |durability| {
                 let mut out = BytesMut::new();
-                for (send, stored) in &late {
-                    node.settled(send, stored, durability).encode(send.to, &mut out);
+                for (send, stored) in &mut late {
+                    let reply = node.settled(send, stored, durability);
+                    node.end_span_of(send, stored, &reply);
+                    reply.encode(send.to, &mut out);
                 }
                 node.stats.send_times.note(node.now().saturating_sub(began), late.len() as u64);
                 // A closed connection has nobody left to tell.
                 let _ = peer.push(out.freeze());
             }),
         );
+    }
+
+    fn end_span_of(&self, send: &mut Pending, stored: &Appended, reply: &Reply) {
+        let Some(mut span) = send.span.take() else { return };
+        span.queue = Some(send.queue_id.get());
+        span.offset = Some(stored.queue_offset.to_wire());
+        span.messages = stored.record_offsets.len();
+        self.end_span(*span, reply.code, reply.remark.as_deref());
     }
 
     fn settled(&self, send: &Pending, stored: &Appended, durability: Durability) -> Reply {

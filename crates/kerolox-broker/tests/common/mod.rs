@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use kerolox_broker::{BrokerConfig, Handle, Live, LiveSettings, StartError};
+use kerolox_broker::{BrokerConfig, Handle, Live, LiveSettings, Spans, StartError};
 use kerolox_net::{Counters, ListenConfig, Outbound, OutboundConfig};
 use kerolox_store::disk::sim::SimDisk;
 use kerolox_store::disk::{Disk, RealDisk};
@@ -47,6 +47,8 @@ pub(crate) struct Setup {
     pub(crate) trace: bool,
     /// File of accounts.
     pub(crate) accounts: Option<PathBuf>,
+    /// Where spans go.
+    pub(crate) spans: Option<Arc<Spans>>,
     /// Keeps the directory until the test ends.
     folder: Option<Arc<TempDir>>,
 }
@@ -93,8 +95,8 @@ impl Setup {
             ..store
         };
         let (live, settings) = Default::default();
-        let (timers, trace, accounts) = (true, false, None);
-        Self { store, live, settings, disk, simulated: None, clock, timers, trace, accounts, folder }
+        let (timers, trace, accounts, spans) = (true, false, None, None);
+        Self { store, live, settings, disk, simulated: None, clock, timers, trace, accounts, spans, folder }
     }
 
     /// Starts a broker.
@@ -136,6 +138,7 @@ impl Setup {
             region: "DefaultRegion".to_owned(),
             utc_offset_ms: 0,
             seed: 7,
+            spans: self.spans.clone(),
             live: Arc::clone(&self.live),
             settings: Arc::clone(&self.settings) as _,
         };

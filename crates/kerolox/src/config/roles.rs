@@ -8,7 +8,8 @@ use super::load::{Given, Problems, load};
 use super::paths;
 use super::settings::Settings;
 use super::table::{
-    BrokerKeys, ClientKeys, ConsoleKeys, MetricsKeys, NamesrvKeys, Role, ServerKeys, StoreKeys, TlsKeys, WatchedKeys,
+    BrokerKeys, ClientKeys, ConsoleKeys, MetricsKeys, NamesrvKeys, Role, ServerKeys, StoreKeys, TlsKeys, TraceKeys,
+    WatchedKeys,
 };
 use super::values::Values;
 
@@ -25,6 +26,7 @@ pub(crate) struct BrokerSettings {
     /// Whether the console's port was said rather than left at its default.
     pub(crate) console_port_is_set: bool,
     pub(crate) metrics: MetricsKeys,
+    pub(crate) traces: TraceKeys,
     /// Whether the port of the metrics was said.
     pub(crate) metrics_port_is_set: bool,
     /// Whether `brokerIP1` was said rather than found.
@@ -77,6 +79,7 @@ pub(crate) fn broker(given: &Given) -> Result<Ready<BrokerSettings>, Problems> {
         console: ConsoleKeys::read(&loaded.values),
         console_port_is_set: loaded.values.is_set("consolePort"),
         metrics: MetricsKeys::read(&loaded.values),
+        traces: TraceKeys::read(&loaded.values),
         metrics_port_is_set: loaded.values.is_set("metricsPort"),
         address_is_set: loaded.values.is_set("brokerIP1"),
         accounts: None,

@@ -152,6 +152,10 @@ pub(crate) const COLLECTOR: Rule =
         crate::otel::endpoint(text).is_some()
     });
 
+/// A part of a whole.
+pub(crate) const SHARE: Rule =
+    Rule::Form("a number from 0 to 1", |text| text.parse::<f64>().is_ok_and(|share| (0.0..=1.0).contains(&share)));
+
 /// Headers of HTTP.
 pub(crate) const HEADERS: Rule =
     Rule::Form("name=value, several joined by commas", |text| crate::otel::headers(text).is_some());
@@ -265,6 +269,8 @@ mod tests {
             (COLLECTOR, "http://10.0.0.1:4318/", "http://user@host:4318"),
             (COLLECTOR, "http://c", "http://c/?x=1"),
             (HEADERS, "authorization=Bearer%20x, x-tenant=7", "authorization"),
+            (SHARE, "0.001", "1.5"),
+            (SHARE, "1", "NaN"),
             (HEADERS, "a=b=c", "a b=c"),
             (HEADERS, "a=%C3%A4", "a=%2"),
             (HEADERS, "a=", "a=b%0Ac"),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerolox_broker::{BrokerConfig, Handle, Live, LiveSettings};
+use kerolox_broker::{BrokerConfig, Handle, Live, LiveSettings, Spans};
 use kerolox_net::{Counters, Lanes, ListenConfig, Outbound, OutboundConfig, TlsMode};
 use kerolox_store::disk::RealDisk;
 use kerolox_store::{DelayLevels, FlushMode, StoreConfig, TransferLimit};
@@ -23,7 +23,7 @@ use crate::config::rule::addresses;
 use crate::config::settings::{Change, Settings};
 use crate::config::table::Role;
 use crate::metrics::Watched;
-use crate::otel::Identity;
+use crate::otel::{Identity, Traced};
 
 const WHAT: &str = "broker";
 /// Port of the fast listener, below the main one.
@@ -107,7 +107,7 @@ pub(crate) async fn start(
             "no name server is known, so clients cannot find this broker: set namesrvAddr, -n or NAMESRV_ADDR"
         );
     }
-    let clock = Arc::new(SystemClock::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let local = LocalTime::of_system();
     let mut outbound = OutboundConfig::default();
     outbound.connect_timeout = typed.client.connect_timeout;
@@ -115,6 +115,7 @@ pub(crate) async fn start(
     outbound.tls = client_tls;
     let config = with_lanes(broker_config(ready, told, &mode, name_servers.clone(), &local, clock.wall_ms()))?;
     let store = store_config(typed, local).map_err(Refused::start)?;
+    let traced = config.spans.clone().map(|spans| Traced { spans, clock: Arc::clone(&clock) });
     // On a thread of its own, since recovery may take long and the signals must be heard meanwhile.
     let starting = kerolox_broker::start(config, store, Arc::new(RealDisk), clock, Outbound::new(outbound));
     let started =
@@ -128,7 +129,7 @@ pub(crate) async fn start(
         cluster: Some(typed.broker.broker_cluster_name.clone()),
         instance: format!("{}@{}", typed.broker.broker_name, handle.advertised()),
     };
-    let telling = Telling::start(&typed.metrics, typed.metrics_port_is_set, watched, who).await?;
+    let telling = Telling::start(&typed.metrics, typed.metrics_port_is_set, watched, who, traced).await?;
     let looking_up =
         look_up.map(|server| tokio::spawn(keep_looking_up(server, Arc::clone(&handle), name_servers.clone())));
     Ok(Running { handle, name: typed.broker.broker_name.clone(), name_servers, looking_up, telling })
@@ -229,10 +230,17 @@ fn broker_config(
         queue_lock_lifetime: broker.queue_lock_lifetime,
         region: broker.region_id.clone(),
         utc_offset_ms: i64::from(local.offset_seconds(now_ms)) * 1_000,
+        spans: spans(&ready.typed),
         seed: now_ms.unsigned_abs() ^ u64::from(std::process::id()).rotate_left(40),
         live,
         settings: Arc::new(Shown(Arc::clone(&ready.settings))),
     }
+}
+
+/// Where spans go, when they are to be exported.
+fn spans(typed: &BrokerSettings) -> Option<Arc<Spans>> {
+    let wanted = !typed.metrics.otel_endpoint.is_empty() && typed.traces.enable;
+    wanted.then(|| Arc::new(Spans::new(typed.traces.share.parse().unwrap_or(0.0))))
 }
 
 fn store_config(typed: &BrokerSettings, local: LocalTime) -> Result<StoreConfig, String> {

@@ -27,7 +27,7 @@ pub(crate) fn run(given: &Given) -> ExitCode {
         let watched = Watched { namesrv: Some(handle.watch()), ..Watched::default() };
         let who = Identity { service: "kerolox-namesrv", cluster: None, instance: handle.local_addr().to_string() };
         // The port is 0 unless somebody chose it.
-        let telling = Telling::start(&ready.typed.metrics, true, watched, who).await?;
+        let telling = Telling::start(&ready.typed.metrics, true, watched, who, None).await?;
         say("The Name Server boot success. serializeType=JSON");
         ending.asked().await;
         ending

@@ -5,7 +5,7 @@ use kerolox_console::http::Server;
 use super::Refused;
 use crate::config::table::MetricsKeys;
 use crate::metrics::{self, Watched};
-use crate::otel::{Exporter, Identity};
+use crate::otel::{Exporter, Identity, Traced};
 
 /// Both at work, as far as they are wanted.
 #[derive(Debug)]
@@ -24,8 +24,9 @@ impl Telling {
         chosen: bool,
         mut watched: Watched,
         who: Identity,
+        traced: Option<Traced>,
     ) -> Result<Self, Refused> {
-        let export = Exporter::start(keys, &mut watched, who).map_err(Refused::start)?;
+        let export = Exporter::start(keys, &mut watched, who, traced).map_err(Refused::start)?;
         Ok(Self { pages: metrics::start(keys, chosen, watched).await?, export })
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::key::{Class, key, keys};
-use crate::config::rule::{COLLECTOR, HEADERS, IP, PATH, Rule};
+use crate::config::rule::{COLLECTOR, HEADERS, IP, PATH, Rule, SHARE};
 
 keys! {
     /// What a broker or a name server tells.
@@ -14,7 +14,7 @@ keys! {
     bind_address: String = key("metricsBindAddress", IP, "127.0.0.1").later();
     /// Most topics, pairs of group and topic, and registered brokers that are told one by one; the rest is counted.
     series_max: usize = key("metricsSeriesMax", Rule::Number(1, 1_000_000), "5000").later();
-    /// Collector of OpenTelemetry that figures are exported to, as OTLP over HTTP at `/v1/metrics` below this address.
+    /// Collector of OpenTelemetry that figures, and spans of a broker, are exported to, as OTLP over HTTP below this address.
     otel_endpoint: String = key("otelEndpoint", COLLECTOR, "").env("OTEL_EXPORTER_OTLP_ENDPOINT").later();
     /// Headers of what is exported: `name=value`, several joined by commas, blanks in a value written `%20`.
     otel_headers: String = key("otelHeaders", HEADERS, "").env("OTEL_EXPORTER_OTLP_HEADERS").later();
@@ -32,4 +32,13 @@ keys! {
         .ms()
         .env("OTEL_METRIC_EXPORT_INTERVAL")
         .later();
+}
+
+keys! {
+    /// What a broker tells of single requests.
+    struct TraceKeys, TRACE_KEYS, Class::Metrics;
+    /// Whether spans of sends and pulls are exported too, at `/v1/traces`: of messages whose `traceparent` asks for it.
+    enable: bool = key("otelTracesEnable", Rule::Switch, "true").later();
+    /// Share of the sends and pulls without a `traceparent` that have a span all the same.
+    share: String = key("otelTraceRatio", SHARE, "0").env("OTEL_TRACES_SAMPLER_ARG").later();
 }

@@ -13,7 +13,7 @@ mod store;
 
 pub(crate) use broker::BrokerKeys;
 pub(crate) use console::{ConsoleKeys, WatchedKeys};
-pub(crate) use metrics::MetricsKeys;
+pub(crate) use metrics::{MetricsKeys, TraceKeys};
 pub(crate) use namesrv::NamesrvKeys;
 pub(crate) use net::{ClientKeys, ServerKeys, TlsKeys};
 pub(crate) use store::StoreKeys;
@@ -64,6 +64,7 @@ impl Role {
                 ignored::CLIENT_IGNORED,
                 console::CONSOLE_KEYS,
                 metrics::METRICS_KEYS,
+                metrics::TRACE_KEYS,
             ],
             Self::Namesrv => vec![
                 namesrv::NAMESRV_KEYS,
