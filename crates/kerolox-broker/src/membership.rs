@@ -16,13 +16,20 @@ use kerolox_wire::response::ResponseCode;
 
 use crate::node::Node;
 use crate::refusal::Refusal;
-use crate::registry::{GroupChange, Software, Subscription};
+use crate::registry::{GROUPS_PER_CONNECTION_MAX, GroupChange, Software, Subscription};
 use crate::topic::Topic;
 
 impl Node {
     /// Takes a heartbeat in; the groups it names, and their retry topics, exist afterwards.
     pub(crate) fn heartbeat(&self, peer: &Arc<Peer>, frame: &Frame) -> Result<Reply, Refusal> {
         let data: HeartbeatData = from_json(&frame.body).map_err(|e| Refusal::bad_body("heartbeat", e))?;
+        for (what, count) in [("consumer", data.consumer_data_set.len()), ("producer", data.producer_data_set.len())] {
+            if count > GROUPS_PER_CONNECTION_MAX {
+                return Err(Refusal::error(format!(
+                    "the heartbeat names {count} {what} groups, the most is {GROUPS_PER_CONNECTION_MAX}"
+                )));
+            }
+        }
         let software = Software { language: frame.language, version: frame.version };
         for consumer in &data.consumer_data_set {
             self.group_or_create(&GroupName::parse(&consumer.group_name)?)?;

@@ -34,6 +34,9 @@ pub(crate) const GROUPS_PER_CONNECTION_MAX: usize = 4_096;
 pub(crate) const GROUPS_ONLINE_MAX: usize = 100_000;
 /// Most topics that one group subscribes to.
 pub(crate) const SUBSCRIPTIONS_PER_GROUP_MAX: usize = 10_000;
+/// Most bytes of the subscriptions of one group, and of all that are connected.
+pub(crate) const SUBSCRIPTION_BYTES_PER_GROUP_MAX: usize = 4 << 20;
+pub(crate) const SUBSCRIPTION_BYTES_MAX: usize = 256 << 20;
 /// Longest client id in bytes; Java's are about fifty.
 pub(crate) const CLIENT_ID_MAX: usize = 1_024;
 
@@ -148,6 +151,24 @@ pub(crate) enum ClientError {
         /// [`SUBSCRIPTIONS_PER_GROUP_MAX`]
         limit: usize,
     },
+    /// What the group subscribes to is too large.
+    #[error("the subscriptions of group[{group}] take {size} bytes, the most is {limit}")]
+    SubscriptionsTooLarge {
+        /// The group.
+        group: GroupName,
+        /// Bytes given.
+        size: usize,
+        /// [`SUBSCRIPTION_BYTES_PER_GROUP_MAX`]
+        limit: usize,
+    },
+    /// What all groups subscribe to is too large.
+    #[error("the subscriptions of all groups take {limit} bytes, and those of group[{group}] would be more")]
+    NoRoomForSubscriptions {
+        /// The group.
+        group: GroupName,
+        /// [`SUBSCRIPTION_BYTES_MAX`]
+        limit: usize,
+    },
     /// Nobody of that group is connected (asked for its members).
     #[error("no consumer for this group, {0}")]
     NoConsumer(String),
@@ -178,6 +199,8 @@ struct State<C> {
     disagreeing: BTreeMap<GroupName, String>,
     /// How often that was found.
     disagreements: u64,
+    /// Bytes of the subscriptions of all consumer groups.
+    subscription_bytes: usize,
 }
 
 /// Consumer groups whose members do not subscribe to the same.
@@ -208,6 +231,7 @@ impl<C: Channel> Clients<C> {
             producer_clients: HashMap::new(),
             disagreeing: BTreeMap::new(),
             disagreements: 0,
+            subscription_bytes: 0,
         };
         Self { state: Mutex::new(state), online: papaya::HashMap::new() }
     }

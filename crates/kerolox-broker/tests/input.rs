@@ -125,6 +125,18 @@ async fn illegal_names_in_bodies_make_nothing() {
 }
 
 #[tokio::test]
+async fn a_heartbeat_of_very_many_groups_is_refused_at_once() {
+    let node = Setup::new().start().await;
+    let client = node.client();
+    let groups = vec![r#"{"groupName":"g"}"#; 200_000].join(",");
+    for (set, what) in [("consumerDataSet", "200000 consumer groups"), ("producerDataSet", "200000 producer groups")] {
+        let body = format!("{{\"clientID\":\"c\",\"{set}\":[{groups}]}}");
+        refused(&client.call(RequestCode(34), &[], body).await, ResponseCode::SYSTEM_ERROR, what);
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn settings_that_name_a_path_cannot_be_changed_remotely() {
     let setup = Setup::new();
     let node = setup.start().await;

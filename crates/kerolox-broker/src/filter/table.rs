@@ -1,6 +1,6 @@
 //! What each group filters by, as its heartbeats say; kept as `config/consumerFilter.json` by RocketMQ's rules.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -82,9 +82,9 @@ impl Filters {
             changed |= table.register(group, data, now_ms);
         }
         if let Some(entries) = table.by_group.get_mut(group) {
+            let named: HashSet<&str> = wanted.iter().map(|data| data.topic.as_str()).collect();
             for (topic, entry) in entries {
-                let named = wanted.iter().any(|data| data.topic == topic.as_str());
-                if !named && !entry.is_dead() {
+                if !named.contains(topic.as_str()) && !entry.is_dead() {
                     entry.dead_ms = now_ms;
                     changed = true;
                 }

@@ -1,7 +1,7 @@
 //! Whether the members of a consumer group subscribe to the same: if they do not, the group reads by whichever
 //! heartbeat came last, and messages go to members that do not want them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -82,8 +82,9 @@ pub(super) fn difference(group: &OnlineGroup, data: &ConsumerData) -> String {
             Some(_) => {}
         }
     }
+    let wanted: HashSet<&str> = data.subscription_data_set.iter().map(|wanted| wanted.topic.as_str()).collect();
     for topic in group.subscriptions.keys() {
-        if !data.subscription_data_set.iter().any(|wanted| wanted.topic == topic.as_str()) {
+        if !wanted.contains(topic.as_str()) {
             tell(topic.as_str(), format_args!("not at all, which the others do"));
         }
     }

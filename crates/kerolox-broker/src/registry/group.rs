@@ -21,6 +21,8 @@ pub(crate) struct OnlineGroup {
     pub(crate) from_where: ConsumeFromWhere,
     /// What it wants of each topic.
     pub(crate) subscriptions: HashMap<TopicName, Arc<Subscription>>,
+    /// Bytes of that.
+    pub(super) subscription_bytes: usize,
 }
 
 impl OnlineGroup {
@@ -44,6 +46,7 @@ impl OnlineGroup {
             subscriptions.insert(subscription.topic.clone(), Arc::new(subscription));
         }
         let group = Self {
+            subscription_bytes: subscriptions.values().map(|wanted| wanted.size()).sum(),
             consume_type: data.consume_type,
             message_model: data.message_model,
             from_where: data.consume_from_where,

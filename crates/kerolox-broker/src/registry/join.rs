@@ -10,7 +10,7 @@ use super::agreement::{Agreement, difference, wanted_by};
 use super::group::{ConsumerGroup, Member};
 use super::{
     CLIENTS_PER_GROUP_MAX, Channel, ClientError, Clients, GROUPS_ONLINE_MAX, GROUPS_PER_CONNECTION_MAX, GroupChange,
-    SUBSCRIPTIONS_PER_GROUP_MAX, State,
+    SUBSCRIPTION_BYTES_MAX, SUBSCRIPTION_BYTES_PER_GROUP_MAX, SUBSCRIPTIONS_PER_GROUP_MAX, State,
 };
 
 impl<C: Channel> Clients<C> {
@@ -39,6 +39,9 @@ impl<C: Channel> Clients<C> {
         let member = Member { wants: wanted_by(data), ..member.clone() };
         // Compared with the group as it was, before this member's wishes become the group's.
         let was = Arc::clone(&before);
+        if let Some((online, _)) = &after {
+            state.room_for(&name, before.subscription_bytes, online.subscription_bytes)?;
+        }
         let topics_changed = after.as_ref().is_some_and(|(_, topics_changed)| *topics_changed);
         let online = after.map_or(before, |(online, _)| Arc::new(online));
         let empty =
@@ -48,6 +51,8 @@ impl<C: Channel> Clients<C> {
         let differs = group.agreement.wants(wanted, member.wants);
         let agrees = group.agreement.is_full();
         if group.members.len() == 1 || !Arc::ptr_eq(&group.online, &online) {
+            state.subscription_bytes -= group.online.subscription_bytes;
+            state.subscription_bytes += online.subscription_bytes;
             group.online = Arc::clone(&online);
             self.online.pin().insert(name.clone(), online);
         }
@@ -72,6 +77,7 @@ impl<C: Channel> Clients<C> {
         let agrees = group.agreement.is_full();
         let tell = group.channels();
         if tell.is_empty() {
+            state.subscription_bytes -= group.online.subscription_bytes;
             state.consumers.remove(name);
             self.online.pin().remove(name);
         }
@@ -97,6 +103,18 @@ impl<C: Channel> Clients<C> {
 }
 
 impl<C: Channel> State<C> {
+    /// Whether a group's subscriptions may take so many bytes after `before`.
+    fn room_for(&self, group: &GroupName, before: usize, size: usize) -> Result<(), ClientError> {
+        let (group, limit) = (group.clone(), SUBSCRIPTION_BYTES_PER_GROUP_MAX);
+        if size > limit {
+            return Err(ClientError::SubscriptionsTooLarge { group, size, limit });
+        }
+        if size > before && self.subscription_bytes - before + size > SUBSCRIPTION_BYTES_MAX {
+            return Err(ClientError::NoRoomForSubscriptions { group, limit: SUBSCRIPTION_BYTES_MAX });
+        }
+        Ok(())
+    }
+
     /// A member was found that does not subscribe as the others do. Logged at this change and not at each heartbeat.
     fn differs(&mut self, group: &GroupName, member: &Member<C>, how: &str) {
         tracing::warn!(

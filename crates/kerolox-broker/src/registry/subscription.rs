@@ -121,6 +121,14 @@ impl Subscription {
         Ok(Self { topic: topic.clone(), version, tags, body })
     }
 
+    /// Bytes that it takes, roughly.
+    pub(super) fn size(&self) -> usize {
+        let body = &self.body;
+        let tags: usize = body.tags_set.iter().map(|tag| size_of::<String>() + tag.len()).sum();
+        let texts = 2 * body.topic.len() + body.sub_string.len() + body.expression_type.len();
+        size_of::<Self>() + texts + tags + 2 * size_of::<i32>() * body.code_set.len()
+    }
+
     /// Whether it is about tags and not in another language.
     #[must_use]
     pub(crate) fn is_tag(&self) -> bool {

@@ -324,3 +324,28 @@ fn members_that_subscribe_to_something_else_are_found_once_per_change() {
     consume(&clients, 4, &[("w", "*", 1)], at(4));
     assert_eq!(found(), (0, 2), "a group that was empty begins anew");
 }
+
+#[test]
+fn what_groups_subscribe_to_is_bounded_and_freed_when_they_leave() {
+    let clients = Clients::new();
+    let text = "x".repeat(3 << 20);
+    let join = |id: u64, group: &str, text: &str, version| {
+        let consumers = vec![consumer(group, &[("t", text, version)])];
+        clients.heartbeat(&Line::new(id), JAVA, &beat("c", consumers, &[]), at(0)).refused
+    };
+    let size = |refused: Vec<ClientError>| matches!(refused[..], [ClientError::SubscriptionsTooLarge { .. }]);
+    assert!(size(join(1, "large", &"x".repeat(SUBSCRIPTION_BYTES_PER_GROUP_MAX), 1)));
+    assert!(clients.group("large").is_none());
+    let full = u64::try_from(SUBSCRIPTION_BYTES_MAX / text.len()).unwrap();
+    for n in 0..full {
+        assert_eq!(join(n, &format!("g{n}"), &text, 1), [], "{n}");
+    }
+    assert!(matches!(join(full, "more", &text, 1)[..], [ClientError::NoRoomForSubscriptions { .. }]));
+    assert_eq!(join(0, "g0", &text[1..], 2), [], "a group that wants less may say so");
+    clients.disconnected(1);
+    assert_eq!(join(full, "more", &text, 1), []);
+    for n in 0..=full {
+        clients.disconnected(n);
+    }
+    assert_eq!(clients.state.lock().subscription_bytes, 0);
+}
