@@ -30,7 +30,7 @@ TRACED=$(sed -n 's/^traced //p' "$dir/traffic.out")
 # sends, then consumes until it is ended
 mkdir -p "$dir/consumer"
 "$RMQ" quickstart "$RMQ_VERSION" produce "127.0.0.1:$NS" orders 300 >"$dir/produce.out" 2>&1 || { tail "$dir/produce.out"; fail "nothing was sent"; }
-spawn "$dir/consumer" timeout 120 "$RMQ" quickstart "$RMQ_VERSION" consume "127.0.0.1:$NS" orders 1000000
+spawn "$dir/consumer" timeout 300 "$RMQ" quickstart "$RMQ_VERSION" consume "127.0.0.1:$NS" orders 1000000
 for _ in $(seq 100); do
   "$BIN" admin consumerProgress -n "127.0.0.1:$NS" 2>/dev/null | grep -q '^quickstart_consumer' && break
   sleep 0.2
@@ -38,6 +38,10 @@ done
 
 say "$SERVER"
 (cd "$CACHE" && node walk.mjs "http://127.0.0.1:$CONSOLE_PORT" walk-the-console "$SHOTS" orders quickstart_consumer "$TRACED" "$SERVER")
+printf -v START '%q ' "$ROOT/tests/server.sh" start_broker "$SERVER" "$BROKER" "127.0.0.1:$NS" "$dir/broker" "$dir/more.conf"
+printf -v KILL '%q ' "$ROOT/tests/server.sh" kill_server "$dir/broker"
+say "$SERVER with a broker that dies"
+(cd "$CACHE" && node away.mjs "http://127.0.0.1:$CONSOLE_PORT" walk-the-console "$SHOTS" orders quickstart_consumer "$KILL" "$START")
 stop_server "$dir/consumer"
 
 # A broker that checks accounts, and a console that signs.

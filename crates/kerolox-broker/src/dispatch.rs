@@ -97,6 +97,7 @@ fn serve_one(node: &Arc<Node>, peer: &Arc<Peer>, frame: &Frame, request: Request
         Request::DeleteGroup(header) => Ok(node.delete_group(&header)),
         Request::GetConsumerConnections(header) => node.consumer_connections(&header),
         Request::GetProducerConnections(header) => node.producer_connections(&header),
+        Request::GetAllProducers(_) => Ok(node.all_producers()),
         Request::GetConsumeStats(header) => node.consume_stats(&header),
         Request::GetBrokerConsumeStats(header) => Ok(node.broker_consume_stats(&header)),
         Request::QueryConsumeTimeSpan(header) => node.consume_time_span(&header),

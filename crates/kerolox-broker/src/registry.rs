@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use kerolox_net::Peer;
 use kerolox_wire::body::{
-    Connection, ConsumerConnection, ConsumerData, HeartbeatData, ProducerConnection, SubscriptionData,
+    Connection, ConsumerConnection, ConsumerData, HeartbeatData, ProducerConnection, ProducerInfo, ProducerTable,
+    SubscriptionData,
 };
 use kerolox_wire::frame::Language;
 use kerolox_wire::names::{GroupName, NameError, TopicName};
@@ -420,6 +421,25 @@ impl<C: Channel> Clients<C> {
         let state = self.state.lock();
         let known = state.producers.get(group).ok_or_else(|| ClientError::NoProducer(group.to_owned()))?;
         Ok(ProducerConnection { connection_set: connections(&known.members) })
+    }
+
+    /// All producers by group. `now` is the clock that heartbeats were noted by, `wall_ms` the time of day at it.
+    pub(crate) fn all_producers(&self, now: Duration, wall_ms: i64) -> ProducerTable {
+        let info = |member: &Member<C>| ProducerInfo {
+            client_id: member.client_id.to_string(),
+            remote_ip: format!("/{}", member.channel.remote()),
+            language: member.software.language.name().to_owned(),
+            version: member.software.version,
+            last_update_timestamp: wall_ms
+                .saturating_sub(i64::try_from(now.saturating_sub(member.seen).as_millis()).unwrap_or(i64::MAX)),
+        };
+        let groups = &self.state.lock().producers;
+        ProducerTable {
+            data: groups
+                .iter()
+                .map(|(name, group)| (name.to_string(), group.members.values().map(info).collect()))
+                .collect(),
+        }
     }
 }
 

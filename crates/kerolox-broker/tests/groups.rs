@@ -8,8 +8,8 @@ use std::time::Duration;
 use common::*;
 use kerolox_wire::body::{
     CheckClientConfig, ConsumeStats, ConsumerConnection, ConsumerIds, ConsumerStatus, HeartbeatData, LockReply,
-    LockRequest, MessageQueue, ProducerData, Style, SubscriptionData, SubscriptionGroupConfig, SubscriptionGroupTable,
-    TopicConfig, TopicConfigTable, from_json, to_json,
+    LockRequest, MessageQueue, ProducerData, ProducerTable, Style, SubscriptionData, SubscriptionGroupConfig,
+    SubscriptionGroupTable, TopicConfig, TopicConfigTable, from_json, to_json,
 };
 use kerolox_wire::command::client::{ConsumerGroup, ProducerGroup, UnregisterClient};
 use kerolox_wire::command::offset::{
@@ -211,6 +211,10 @@ async fn connections_are_listed_with_what_they_subscribe_to() {
     };
     ok(&client.ask::<call::Heartbeat>(&NoFields {}, to_json(&producing, Style::Fastjson)).await);
     ok(&client.ask::<call::GetProducerConnections>(&of, "").await);
+    let answer = client.ask::<call::GetAllProducers>(&NoFields, "").await;
+    ok(&answer);
+    let all: ProducerTable = from_json(&answer.body).unwrap();
+    assert_eq!(all.data["p"][0].client_id, "p1");
     node.stop().await;
 }
 

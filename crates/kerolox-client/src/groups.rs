@@ -1,8 +1,8 @@
 //! Groups, and who is connected for them.
 
 use kerolox_wire::body::{
-    ConsumeDirectlyResult, ConsumerConnection, ConsumerRunningInfo, ProducerConnection, Style, SubscriptionGroupConfig,
-    SubscriptionGroupTable, to_json,
+    ConsumeDirectlyResult, ConsumerConnection, ConsumerRunningInfo, ProducerConnection, ProducerTable, Style,
+    SubscriptionGroupConfig, SubscriptionGroupTable, to_json,
 };
 use kerolox_wire::command::admin::DeleteGroup;
 use kerolox_wire::command::client::{ConsumeDirectly, ConsumerGroup, ProducerGroup};
@@ -83,6 +83,14 @@ impl Client {
             code: ResponseCode::SYSTEM_ERROR,
             what: "Not found the producer group connection".to_owned(),
         })
+    }
+
+    /// All producers that are connected to one broker, by group.
+    ///
+    /// # Errors
+    /// When the broker does not answer, or knows no such request: 4.x does not.
+    pub async fn all_producers(&self, broker: &str) -> Result<ProducerTable, ClientError> {
+        self.read::<call::GetAllProducers, _>(broker, &NoFields, LONG_CALL_TIMEOUT).await
     }
 
     /// What a consumer says of itself.

@@ -69,6 +69,8 @@ export const ZH = {
   'What clients sign their requests with where aclEnable is true. The accounts of this console are another page.': 'aclEnable 为 true 时客户端用于签名的账号。控制台自身的账号在另一页。',
   'What clients told': '客户端上报', 'commit': '提交', 'consume': '消费', 'consumed': '消费', 'delayed': '延时', 'failed': '失败', 'half': '半消息', 'ms': '毫秒', 'no end told': '未上报结果',
   'normal': '普通', 'nothing': '无', 'ordered': '顺序', 'paused': '已暂停', 'running': '进行中', 'send': '发送', 'send and consume': '发送和消费', 'sent': '发送', 'stored': '存储',
+  'A topic it sends to': '它发送的一个主题', 'Producers of the group': '该组的生产者', 'Last heartbeat': '最近心跳', 'No producer is connected.': '没有生产者连接。',
+  '{brokers} does not list its producers: RocketMQ does from 5.0 on. Ask for one group.': '{brokers} 不列出其生产者（RocketMQ 5.0 起支持），请按组查询。',
   'in {span}': '{span}后', 'others: {perm}': '其他：{perm}', Reason: '原因', 'filtered out': '已过滤', 'pulled by the client': '客户端拉取方式', 'not consumed yet': '尚未消费',
   'nobody is connected': '无客户端在线', unknown: '未知', 'the newest message': '最新的消息', Owner: '所属客户端', 'since {time}': '自 {time}', 'since {time} or longer': '自 {time} 或更早',
   'transaction': '事务', '{n} waiting': '{n} 条等待中',

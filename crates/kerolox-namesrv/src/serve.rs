@@ -152,6 +152,7 @@ impl NameServer {
             | Request::GetTopicStats(_)
             | Request::GetConsumerConnections(_)
             | Request::GetProducerConnections(_)
+            | Request::GetAllProducers(_)
             | Request::DeleteGroup(_)
             | Request::GetConsumeStats(_)
             | Request::DeleteTopic(_)

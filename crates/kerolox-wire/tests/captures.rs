@@ -122,7 +122,7 @@ round_trips! {
     GetSystemTopics CleanExpiredQueues GetConsumerRunningInfo QueryCorrectionOffset ConsumeDirectly SendMessageV2 GetUnitTopics
     GetUnitSubTopics GetUnitSubNonUnitTopics CloneGroupOffset ViewStats CleanUnusedTopics GetBrokerConsumeStats
     UpdateNamesrvConfig GetNamesrvConfig SendBatch QueryConsumeQueue QueryDataVersion ResumeCheckHalf SendReply SendReplyV2
-    PushReply AddWritePerm GetTopic GetGroup LitePullMessage
+    PushReply AddWritePerm GetAllProducers GetTopic GetGroup LitePullMessage
 }
 
 #[test]

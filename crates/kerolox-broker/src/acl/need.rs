@@ -205,6 +205,7 @@ fn kind(request: &Request) -> Kind {
         Request::UnregisterClient(_) => Kind::Goodbye,
         Request::EndTransaction(_) => Kind::End,
         Request::GetProducerConnections(_)
+        | Request::GetAllProducers(_)
         | Request::GetBrokerConsumeStats(_)
         | Request::GetAllTopics(_)
         | Request::GetSystemTopics(_)

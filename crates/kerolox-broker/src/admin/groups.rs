@@ -49,6 +49,12 @@ impl Node {
         Ok(Reply::body(to_json(&body, Style::Fastjson)))
     }
 
+    /// All connected producers by group, as in 5.x.
+    pub(crate) fn all_producers(&self) -> Reply {
+        let body = self.clients.all_producers(self.clock.elapsed(), self.clock.wall_ms());
+        Reply::body(to_json(&body, Style::Fastjson))
+    }
+
     /// Connections of a producer group.
     pub(crate) fn producer_connections(&self, asked: &ProducerGroup) -> Result<Reply, Refusal> {
         let body =

@@ -226,6 +226,21 @@ fn a_producing_client_is_found_by_its_id_until_its_last_group_ends() {
 }
 
 #[test]
+fn all_producers_are_told_with_their_last_heartbeat() {
+    let clients = Clients::new();
+    clients.heartbeat(&Line::new(1), JAVA, &beat("c1", vec![], &["p", "q"]), at(10));
+    clients.heartbeat(&Line::new(2), JAVA, &beat("c2", vec![], &["p"]), at(12));
+    let told = clients.all_producers(at(15), 100_000).data;
+    let rows: Vec<_> = told
+        .iter()
+        .flat_map(|(group, all)| all.iter().map(move |one| (group.as_str(), one.client_id.as_str(), one)))
+        .map(|(group, client, one)| (group, client, one.last_update_timestamp))
+        .collect();
+    assert_eq!(rows, [("p", "c1", 95_000), ("p", "c2", 97_000), ("q", "c1", 95_000)]);
+    assert!(told["p"][0].remote_ip.starts_with('/') && told["p"][0].language == "JAVA");
+}
+
+#[test]
 fn operators_see_members_and_subscriptions() {
     let clients = Clients::new();
     consume(&clients, 1, &[("t", "a || b", 3)], at(0));

@@ -17,9 +17,12 @@ export function overview({ root, onLeave, signal }) {
   let source = null;
   let timer = 0;
   let asked = 0;
-  // Judging asks every node, so it is done once a minute.
-  const judge = async () => {
-    if (Date.now() - asked < 60000) return;
+  let nodes = '';
+  // Judging asks every node, so it is done once a minute, and when a node has come or gone.
+  const judge = async (look) => {
+    const now = look.brokers.map((broker) => `${broker.name}/${broker.id} ${Boolean(broker.error)}`).join() + look.errors.length;
+    if (now === nodes && Date.now() - asked < 60000) return;
+    nodes = now;
     asked = Date.now();
     const told = await get('/api/findings', signal).catch(() => ({ items: [] }));
     fill(found, told.items.length ? h('section', { class: 'card findings' }, h('h2', {}, link('/findings', t('Findings'))), listOf(told.items)) : null);
@@ -33,7 +36,7 @@ export function overview({ root, onLeave, signal }) {
       if (looks.length > LOOKS_MAX) looks.shift();
       fill(trouble);
       draw(looks, place);
-      judge();
+      judge(looks.at(-1));
     });
     source.onerror = () => {
       source.close();

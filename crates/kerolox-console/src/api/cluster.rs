@@ -1,9 +1,12 @@
 //! Who belongs to the cluster, and what several calls have in common.
 
+use axum::http::StatusCode;
 use futures_util::{Stream, StreamExt, stream};
 use kerolox_client::{Client, ClientError};
 use kerolox_wire::names::{DLQ_PREFIX, RETRY_PREFIX, topics};
 use serde::Serialize;
+
+use crate::error::Failure;
 
 /// Calls under way at one moment for one request of a page.
 const PARALLEL_MAX: usize = 16;
@@ -43,11 +46,16 @@ pub(crate) async fn nodes(client: &Client) -> Result<Vec<Node>, ClientError> {
 }
 
 /// All primaries.
-pub(crate) async fn masters(client: &Client) -> Result<Vec<Node>, ClientError> {
-    let mut masters = nodes(client).await?;
-    masters.retain(|node| node.id == 0);
+pub(crate) async fn masters(client: &Client) -> Result<Vec<Node>, Failure> {
+    masters_of(&nodes(client).await?)
+}
+
+/// The primaries among those; that there is none will pass, so a page asks again.
+pub(crate) fn masters_of(nodes: &[Node]) -> Result<Vec<Node>, Failure> {
+    let masters: Vec<Node> = nodes.iter().filter(|node| node.id == 0).cloned().collect();
     if masters.is_empty() {
-        return Err(ClientError::NoBroker { why: "no primary is registered at the name server".to_owned() });
+        let sentence = "no broker: no primary is registered at the name server";
+        return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, sentence));
     }
     Ok(masters)
 }

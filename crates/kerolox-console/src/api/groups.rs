@@ -367,16 +367,3 @@ pub(crate) async fn reset(
     Ok(Done::noted(format!("topic {topic} to {said}, {} queues", rows.len()))
         .telling(json!({ "through": through, "queues": rows })))
 }
-
-#[derive(Deserialize)]
-pub(crate) struct AskedProducers {
-    group: String,
-    topic: String,
-}
-
-/// The connected producers of a group.
-pub(crate) async fn producers(State(door): State<Shared>, Query(asked): Query<AskedProducers>) -> Answer {
-    let topic = TopicName::parse(asked.topic.trim())?;
-    let found = door.client.producer_connection(asked.group.trim(), topic.as_str()).await?;
-    Ok(Json(json!({ "items": found.connection_set })))
-}

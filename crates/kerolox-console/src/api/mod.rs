@@ -10,6 +10,7 @@ mod groups;
 mod login;
 mod messages;
 mod overview;
+mod producers;
 mod replays;
 mod topics;
 mod trace;
@@ -53,7 +54,7 @@ pub(crate) fn inside() -> Router<Shared> {
         .route("/api/groups/{group}/owners", get(groups::owners))
         .route("/api/groups/{group}/client", get(groups::client))
         .route("/api/groups/{group}/reset", post(groups::reset))
-        .route("/api/producers", get(groups::producers))
+        .route("/api/producers", get(producers::list))
         .route("/api/messages", get(messages::by_time))
         .route("/api/messages/by-key", get(messages::by_key))
         .route("/api/messages/by-id", get(messages::by_id))

@@ -11,7 +11,7 @@ use kerolox_wire::properties::{self, Properties};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::cluster::{Kind, Node, in_parallel, kind, masters, nodes, page_of};
+use super::cluster::{Kind, Node, in_parallel, kind, masters, masters_of, nodes, page_of};
 use super::groups::standing;
 use super::messages::{base64_bytes, row};
 use crate::door::Shared;
@@ -50,9 +50,9 @@ struct Row {
 /// One page of topics, with the figures of those on the page alone: a list may have ten thousand.
 pub(crate) async fn list(State(door): State<Shared>, Query(asked): Query<Asked>) -> Answer {
     let client = &door.client;
-    let (names, masters) = tokio::join!(client.topic_names(), nodes(client));
-    let (names, masters) = (names?, masters?);
-    let own: BTreeSet<&str> = masters.iter().flat_map(|node| [node.cluster.as_str(), node.name.as_str()]).collect();
+    let (names, nodes) = tokio::join!(client.topic_names(), nodes(client));
+    let (names, nodes) = (names?, nodes?);
+    let own: BTreeSet<&str> = nodes.iter().flat_map(|node| [node.cluster.as_str(), node.name.as_str()]).collect();
     let search = asked.search.trim().to_ascii_lowercase();
     let wanted = asked.kind.as_deref().unwrap_or("normal");
     let of = |name: &str| if own.contains(name) { Kind::System } else { kind(name) };
@@ -61,8 +61,7 @@ pub(crate) async fn list(State(door): State<Shared>, Query(asked): Query<Asked>)
         (wanted == "all" || kind == wanted) && (search.is_empty() || name.to_ascii_lowercase().contains(&search))
     };
     let page = page_of(names.into_iter().filter(fits).collect(), asked.page, asked.size);
-    let masters: Vec<Node> = masters.iter().filter(|node| node.id == 0).cloned().collect();
-    let masters = &masters;
+    let masters = &masters_of(&nodes)?;
     let items = in_parallel(page.items, |topic| async move { summary(client, masters, topic).await }).await;
     let items: Vec<Row> = items.into_iter().map(|row| Row { kind: of(&row.topic), ..row }).collect();
     Ok(Json(json!({ "total": page.total, "page": page.page, "pageSize": page.page_size, "items": items })))
@@ -95,6 +94,10 @@ async fn summary(client: &Client, masters: &[Node], topic: String) -> Row {
 pub(crate) async fn one(State(door): State<Shared>, Path(topic): Path<String>) -> Answer {
     let client = &door.client;
     let topic = TopicName::parse(&topic)?;
+    // A page left open after a deletion must not look to name servers like a client that wants the topic.
+    if !is_there(client, &topic).await? {
+        return Err(Failure::absent(format!("there is no topic [{topic}]")));
+    }
     let (route, stats, groups) =
         tokio::join!(client.route(topic.as_str()), client.topic_stats(&topic), client.groups_of_topic(&topic));
     let route = route?;
@@ -117,6 +120,11 @@ pub(crate) async fn one(State(door): State<Shared>, Path(topic): Path<String>) -
         "topic": topic, "kind": kind(topic.as_str()), "route": route, "queues": queues,
         "groups": groups,
     })))
+}
+
+/// Whether a topic is there. Not by its route, since a name server would tell that somebody wants it.
+async fn is_there(client: &Client, topic: &TopicName) -> Result<bool, ClientError> {
+    Ok(client.topic_names().await?.iter().any(|known| known == topic.as_str()))
 }
 
 /// Topics that clients want and that are not there.
@@ -156,8 +164,7 @@ pub(crate) async fn put(
     if !matches!(given.perm, 2 | 4 | 6) {
         return Err(Failure::bad(format!("perm = {} is not allowed; allowed: 2 write, 4 read, 6 both", given.perm)));
     }
-    // Not by its route: a name server would tell that somebody wants a topic that is not there.
-    if !given.replace && client.topic_names().await?.iter().any(|known| known == name.as_str()) {
+    if !given.replace && is_there(client, &name).await? {
         return Err(Failure::conflict(format!("there is a topic [{name}] already; edit it instead")));
     }
     let targets = targets(client, &given.brokers).await?;

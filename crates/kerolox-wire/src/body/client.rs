@@ -154,6 +154,31 @@ pub struct ProducerConnection {
     pub connection_set: Vec<Connection>,
 }
 
+/// All producers of a broker, as 5.x tells them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProducerTable {
+    /// Members by producer group.
+    pub data: BTreeMap<String, Vec<ProducerInfo>>,
+}
+
+/// One producer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProducerInfo {
+    /// As the client calls itself.
+    pub client_id: String,
+    /// Address and port behind a slash, as Java writes them.
+    #[serde(rename = "remoteIP")]
+    pub remote_ip: String,
+    /// What it is written in.
+    pub language: String,
+    /// Protocol version.
+    pub version: i32,
+    /// When its last heartbeat came, ms since 1970.
+    pub last_update_timestamp: i64,
+}
+
 /// Asks whether the broker could serve a subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

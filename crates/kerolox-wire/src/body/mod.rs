@@ -18,7 +18,8 @@ mod stats;
 pub use acl::{AclConfig, PlainAccessConfig};
 pub use client::{
     CheckClientConfig, Connection, ConsumerConnection, ConsumerData, ConsumerIds, EXPRESSION_SQL92, EXPRESSION_TAG,
-    HeartbeatData, LockReply, LockRequest, ProducerConnection, ProducerData, SubscriptionData, UnlockRequest,
+    HeartbeatData, LockReply, LockRequest, ProducerConnection, ProducerData, ProducerInfo, ProducerTable,
+    SubscriptionData, UnlockRequest,
 };
 pub use config::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupTable, TopicConfig, TopicConfigTable};
 pub use consume::{

@@ -280,6 +280,8 @@ commands! {
     326 PUSH_REPLY_MESSAGE_TO_CLIENT PushReply @ Client (send::PushReply) -> NoFields;
     /// Gives a broker's topics their write permission back.
     327 ADD_WRITE_PERM_OF_BROKER AddWritePerm @ NameServer (name_server::BrokerName) -> name_server::AddWritePermResult;
+    /// Lists all connected producers by group.
+    328 GET_ALL_PRODUCER_INFO GetAllProducers @ Broker (NoFields) -> NoFields;
     /// Reads one topic.
     351 GET_TOPIC_CONFIG GetTopic @ Broker (admin::TopicRef) -> NoFields;
     /// Reads one consumer group.
