@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kerolox_wire::body::{KvConfigTable, KvTable, Style, from_json, to_json};
+use kerolox_wire::frame::FRAME_SIZE_MAX;
 
 use crate::files;
 
@@ -20,6 +21,8 @@ pub const KEYS_MAX: usize = 100_000;
 pub const NAME_SIZE_MAX: usize = 255;
 /// Longest value in bytes.
 pub const VALUE_SIZE_MAX: usize = 64 * 1024;
+/// Most bytes of all keys, as the file has them: a namespace is answered in one frame, and each change writes them all.
+pub const TABLE_SIZE_MAX: usize = FRAME_SIZE_MAX - 64 * 1024;
 
 /// Why a key cannot be stored or deleted, or the file not be read.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +125,7 @@ impl Kv {
             }
             _ => {}
         }
-        self.change(namespace, |keys| {
+        self.change(namespace, TABLE_SIZE_MAX, |keys| {
             keys.insert(key.to_owned(), value.to_owned());
         })
     }
@@ -135,21 +138,32 @@ impl Kv {
         if self.get(namespace, key).is_none() {
             return Ok(());
         }
-        self.change(namespace, |keys| {
+        self.change(namespace, usize::MAX, |keys| {
             keys.remove(key);
         })
     }
 
-    fn change(&mut self, namespace: &str, change: impl FnOnce(&mut BTreeMap<String, String>)) -> Result<(), KvError> {
+    /// Changes a namespace and the file, which may have `limit` bytes afterwards.
+    fn change(
+        &mut self,
+        namespace: &str,
+        limit: usize,
+        change: impl FnOnce(&mut BTreeMap<String, String>),
+    ) -> Result<(), KvError> {
         let before = self.table.config_table.get(namespace).cloned();
         change(self.table.config_table.entry(namespace.to_owned()).or_default());
         let text = to_json(&self.table, Style::Fastjson);
-        let Err(source) = files::replace(&self.path, &text) else { return Ok(()) };
+        let outcome = if text.len() > limit {
+            Err(KvError::TooMany { what: "bytes of all keys", limit })
+        } else {
+            files::replace(&self.path, &text).map_err(|source| KvError::Save { path: self.path.clone(), source })
+        };
+        let Err(error) = outcome else { return Ok(()) };
         match before {
             Some(keys) => self.table.config_table.insert(namespace.to_owned(), keys),
             None => self.table.config_table.remove(namespace),
         };
-        Err(KvError::Save { path: self.path.clone(), source })
+        Err(error)
     }
 }
 
@@ -212,6 +226,24 @@ mod tests {
         assert!(matches!(kv.put("M", "k", "2"), Err(KvError::Save { .. })));
         assert!(matches!(kv.delete("N", "k"), Err(KvError::Save { .. })));
         assert_eq!((kv.get("N", "k"), kv.list("M")), (Some("1"), None));
+    }
+
+    #[test]
+    fn all_keys_together_are_limited() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut kv = Kv::load(&dir.path().join("kv.json")).unwrap();
+        let value = "x".repeat(VALUE_SIZE_MAX);
+        let mut keys = BTreeMap::new();
+        for n in 0..TABLE_SIZE_MAX / VALUE_SIZE_MAX - 1 {
+            keys.insert(n.to_string(), value.clone());
+        }
+        kv.table.config_table.insert("N".to_owned(), keys);
+        kv.put("M", "k", "fits").unwrap();
+        let error = kv.put("M", "l", &value).unwrap_err().to_string();
+        assert!(error.contains("bytes of all keys"), "{error}");
+        assert_eq!((kv.get("M", "k"), kv.get("M", "l")), (Some("fits"), None));
+        kv.delete("N", "0").unwrap();
+        kv.put("M", "l", &value).unwrap();
     }
 
     #[test]
