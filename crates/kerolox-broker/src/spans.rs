@@ -11,7 +11,7 @@ use std::time::Duration;
 use kerolox_wire::command::pull::PullMessage;
 use kerolox_wire::command::send::SendMessage;
 use kerolox_wire::frame::Frame;
-use kerolox_wire::names::TopicName;
+use kerolox_wire::names::{GROUP_NAME_MAX, TopicName};
 use kerolox_wire::properties;
 use kerolox_wire::record::{BatchItems, BodyCheck, Record};
 use kerolox_wire::response::ResponseCode;
@@ -27,6 +27,8 @@ const TRACEPARENT: &str = "traceparent";
 const WAITING_MAX: usize = 4_096;
 /// So many that they should be taken soon.
 const FILLED: usize = WAITING_MAX / 4;
+/// Most bytes that one keeps of a remark.
+const REMARK_SIZE_MAX: usize = 1_024;
 /// Most other spans that one refers to.
 const LINKS_MAX: usize = 32;
 
@@ -51,6 +53,11 @@ impl TraceContext {
         let valid = known && trace != [0; 16] && span != [0; 8];
         valid.then_some(Self { trace, span, sampled: flags[0] & 1 == 1 })
     }
+}
+
+/// The start of a text, at most so many bytes.
+fn start_of(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default()
 }
 
 /// Exactly so many bytes in small hexadecimal digits.
@@ -205,7 +212,7 @@ impl Node {
             }
         }
         let mut span = self.begin_span("send", &header.topic, client, self.now(), &followed)?;
-        header.producer_group.clone_into(&mut span.group);
+        start_of(&header.producer_group, GROUP_NAME_MAX).clone_into(&mut span.group);
         span.bytes = frame.body.len();
         Some(span)
     }
@@ -243,7 +250,7 @@ impl Node {
         span.took = self.now().saturating_sub(span.began);
         span.code = code.0;
         if code != ResponseCode::SUCCESS {
-            remark.unwrap_or_default().clone_into(&mut span.remark);
+            start_of(remark.unwrap_or_default(), REMARK_SIZE_MAX).clone_into(&mut span.remark);
         }
         spans.put(span);
     }
