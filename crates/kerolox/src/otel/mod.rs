@@ -220,7 +220,7 @@ impl Traced {
                 continue;
             }
             let count = taken.len();
-            let now = Moment { wall: wall_nanos(), elapsed: self.clock.elapsed() };
+            let now = Moment::now(self.clock.as_ref());
             let spans = taken.into_iter().map(|span| traces::of(span, now)).collect();
             let scope_spans = vec![ScopeSpans { scope: Some(scope()), spans }];
             let message = Export { resources: vec![ResourceSpans { resource: Some(resource.clone()), scope_spans }] };

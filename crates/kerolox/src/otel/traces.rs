@@ -3,8 +3,14 @@
 use std::time::Duration;
 
 use kerolox_broker::Span;
+use kerolox_wire::clock::Clock;
+
+use crate::clock::wall_nanos;
 
 use super::proto::{self, ERROR, KeyValue, Link, RECORDED, REMOTE, SERVER, Status};
+
+/// How often the clocks are read to find a close pair.
+const PAIRS_MAX: u32 = 5;
 
 /// One moment by both clocks: nanoseconds since 1970, and the time that spans are measured in.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +20,18 @@ pub(super) struct Moment {
 }
 
 impl Moment {
+    /// Now. The clocks are read one after the other, and a thread may be put aside in between: the closest pair counts.
+    pub(super) fn now(clock: &dyn Clock) -> Self {
+        let pair = || {
+            let before = clock.elapsed();
+            let wall = wall_nanos();
+            (clock.elapsed().saturating_sub(before), Self { wall, elapsed: before })
+        };
+        let pairs = (0..PAIRS_MAX).map(|_| pair());
+        let closest = pairs.min_by_key(|(apart, _)| *apart);
+        closest.map_or(Self { wall: 0, elapsed: Duration::ZERO }, |(_, moment)| moment)
+    }
+
     /// Nanoseconds since 1970 of a moment before this one.
     fn wall_of(self, elapsed: Duration) -> u64 {
         let ago = u64::try_from(self.elapsed.saturating_sub(elapsed).as_nanos()).unwrap_or(u64::MAX);
