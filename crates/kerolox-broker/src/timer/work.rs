@@ -1,5 +1,6 @@
 //! The two loops of timed messages: one reads the wheel topic and delivers what is due, the other writes what was derived.
 
+use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,8 +30,9 @@ const INDEX_PATIENCE: u32 = 400;
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Time between two saves.
 const KEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// Cancellations of one millisecond that are remembered.
+/// Cancellations of one millisecond that are remembered, and bytes of their keys.
 const CANCELS_MAX: usize = 65_536;
+const CANCEL_BYTES_MAX: usize = 16 << 20;
 /// Delay from which on there is a backlog, which does not hold up what becomes due now; also how far behind the time of
 /// the last look one begins for those, since a unit may be read later than it is due.
 const BEHIND_MS: i64 = 2_000;
@@ -55,7 +57,9 @@ pub(super) struct Work {
 struct Moment {
     at_ms: i64,
     /// Its cancellations, with their keys.
-    cancels: Vec<String>,
+    cancels: HashSet<String>,
+    /// Bytes of these keys.
+    cancel_bytes: usize,
     /// Whether messages of it are left that a cancellation may mean.
     amid: bool,
 }
@@ -63,8 +67,9 @@ struct Moment {
 impl Moment {
     fn cancel(&mut self, wake_ms: i64, key: String) {
         self.forget(wake_ms);
-        if self.cancels.len() < CANCELS_MAX && !self.cancels.contains(&key) {
-            self.cancels.push(key);
+        let bytes = self.cancel_bytes.saturating_add(key.len());
+        if self.cancels.len() < CANCELS_MAX && bytes <= CANCEL_BYTES_MAX && self.cancels.insert(key) {
+            self.cancel_bytes = bytes;
         }
     }
 
@@ -72,6 +77,7 @@ impl Moment {
     fn forget(&mut self, wake_ms: i64) {
         if self.at_ms != wake_ms {
             self.cancels.clear();
+            self.cancel_bytes = 0;
             self.at_ms = wake_ms;
         }
     }
@@ -166,9 +172,10 @@ impl Node {
                 return Ok(Some(None));
             }
         };
-        let record = Record::parse(&bytes, BodyCheck::Skip).map_err(io::Error::other)?;
-        let timed = match Timed::of(&record) {
+        let record = Record::parse(&bytes, BodyCheck::Skip).map_err(|e| e.to_string());
+        let timed = match record.as_ref().map_err(String::clone).and_then(Timed::of) {
             Ok(timed) => timed,
+            // One that cannot be read must not hold up those behind it.
             Err(why) => {
                 lost(&why);
                 return Ok(Some(None));
