@@ -188,8 +188,9 @@ pub(crate) async fn resend(State(door): State<Shared>, Json(asked): Json<AskedRe
             first.ok_or_else(|| Failure::absent(format!("nobody is connected for the group [{group}]")))?
         }
     };
-    let address = message.store_host.to_string();
-    let result = client.consume_directly(&address, &group, &to, &message.offset_id()).await?;
+    // The place that was asked: the address in the record is that of the day when it was stored.
+    let place = MessageId::parse(asked.id.trim()).map_err(|why| Failure::bad(why.to_string()))?;
+    let result = client.consume_directly(&place.host.to_string(), &group, &to, &message.offset_id()).await?;
     Ok(Done::noted(format!("{} to {to} of {group}", message.offset_id())).telling(json!({
         "client": to, "result": result.consume_result.name(), "remark": result.remark, "tookMs": result.spent_time_mills,
     })))
