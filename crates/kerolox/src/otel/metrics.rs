@@ -7,8 +7,9 @@ use kerolox_store::TimesRead;
 use super::proto::{CUMULATIVE, Data, Gauge, Histogram, HistogramDataPoint, KeyValue, Metric, NumberDataPoint, Sum};
 use crate::metrics::sheet::{self, Kind, Labels, Sheet};
 
-/// Ends of names and the units that they mean.
-const UNITS: [(&str, &str); 3] = [("_seconds", "s"), ("_bytes", "By"), ("_ms", "ms")];
+/// Ends of names and the units that they mean. Whatever makes Prometheus' text of it adds the unit to a name that does not
+/// end with its full word, so `_ms` is not among them.
+const UNITS: [(&str, &str); 2] = [("_seconds", "s"), ("_bytes", "By")];
 
 /// All figures as metrics; counters began at `started`, and it is `now`, both in nanoseconds since 1970.
 pub(super) fn of(figures: &crate::metrics::Figures, started: u64, now: u64) -> Vec<Metric> {

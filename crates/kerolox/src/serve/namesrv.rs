@@ -25,7 +25,10 @@ pub(crate) fn run(given: &Given) -> ExitCode {
         warn(&ready.warnings);
         let handle = start(&ready, given)?;
         let watched = Watched { namesrv: Some(handle.watch()), ..Watched::default() };
-        let who = Identity { service: "kerolox-namesrv", cluster: None, instance: handle.local_addr().to_string() };
+        let addr = handle.local_addr();
+        let host = if addr.ip().is_unspecified() { given.host.advertised() } else { addr.ip().to_string() };
+        let instance = format!("{host}:{}", addr.port());
+        let who = Identity { service: "kerolox-namesrv", cluster: None, instance };
         // The port is 0 unless somebody chose it.
         let telling = Telling::start(&ready.typed.metrics, true, watched, who, None).await?;
         say("The Name Server boot success. serializeType=JSON");
