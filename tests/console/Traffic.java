@@ -27,6 +27,11 @@ public class Traffic {
     static String nameServer;
 
     public static void main(String[] args) throws Exception {
+        // Threads of the clients would keep a process alive that has failed.
+        Thread.setDefaultUncaughtExceptionHandler((thread, error) -> {
+            error.printStackTrace();
+            System.exit(1);
+        });
         nameServer = args[0];
         DefaultMQProducer producer = new DefaultMQProducer("walk_producer", true);
         producer.setNamesrvAddr(nameServer);
@@ -79,7 +84,7 @@ public class Traffic {
         SendResult sent = producer.send(new Message(TOPIC, "traced", "walk-key", "a traced message".getBytes(StandardCharsets.UTF_8)));
         quick.start();
         second.start();
-        if (!done.await(60, TimeUnit.SECONDS)) {
+        if (!done.await(180, TimeUnit.SECONDS)) {
             throw new IllegalStateException("not consumed");
         }
         Thread.sleep(1000);
@@ -106,7 +111,7 @@ public class Traffic {
             producer.send(new Message(TOPIC, "dead", "dead-" + i, body.getBytes(StandardCharsets.UTF_8)));
         }
         failing.start();
-        if (!done.await(60, TimeUnit.SECONDS)) {
+        if (!done.await(180, TimeUnit.SECONDS)) {
             throw new IllegalStateException("not handed back");
         }
         Thread.sleep(2000);

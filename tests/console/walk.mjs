@@ -16,7 +16,7 @@ seen(3);
 const encoded = encodeURIComponent;
 const walk = [
   ['/', 'Messages per second', 'overview'], ['/brokers', 'broker', 'brokers'], ['/topics', topic, 'topics'], [`/topics/${encoded(topic)}`, 'Queues', 'topic'],
-  ['/groups', group, 'groups'], [`/groups/${encoded(group)}`, 'Progress', 'group'], ['/producers', 'Producer group', 'producers'],
+  ['/groups', group, 'groups'], [`/groups/${encoded(group)}`, 'Progress', 'group'], ['/producers', server === 'kerolox' ? 'Last heartbeat' : 'Producer group', 'producers'],
   [`/messages?topic=${encoded(topic)}&from=1`, 'shown, at most', 'messages'], ['/dead-letters', 'Dead letters', 'dead-letters'],
   [`/trace?id=${traced}`, 'Over time', 'trace'], ['/delays', 'Delay levels', 'delays'], ['/transactions', 'walk_tx', 'transactions'],
   ['/dead-letters/walk_failing', 'dead-11', 'dead-letters-of'], ['/findings', 'Topics that clients want', 'findings'], ['/acl', 'Accounts of the brokers', 'acl-off'],
@@ -26,6 +26,14 @@ for (const [path, wanted, name] of walk) await see(page, path, wanted, name);
 
 // A transaction in doubt is told, a settled one is not. Before any topic is deleted: RocketMQ 4.7.1 then forgets the queues
 // of half messages too, as long as it has not written down their topic.
+if (server === 'reference') {
+  await page.goto(`${url}/producers`);
+  await page.getByText('broker-a does not list its producers').waitFor();
+  await page.getByLabel('Producer group').fill('nobody');
+  await page.getByLabel('A topic it sends to').fill(topic);
+  await page.getByRole('button', { name: 'Search' }).click();
+  await page.getByText('the producer group[nobody] not exist').waitFor();
+}
 await page.goto(`${url}/transactions`);
 await page.getByRole('cell', { name: 'doubt' }).first().waitFor();
 check('a settled transaction is in no doubt', (await page.getByRole('cell', { name: 'settled' }).count()) === 0);
@@ -160,6 +168,10 @@ await see(page, '/', 'Messages per second', 'overview-dark');
 await page.getByRole('button', { name: '中文' }).click();
 await page.getByText('每秒消息数').waitFor();
 for (const [path, wanted, name] of [['/', '每秒消息数', 'overview-zh'], [`/groups/${encoded(group)}`, '消费进度', 'group-zh'], [`/trace?id=${traced}`, '时间线', 'trace-zh'], ['/delays', '延时级别', 'delays-zh'], ['/findings', '客户端需要的主题', 'findings-zh'], ['/transactions', '悬而未决', 'transactions-zh']]) await see(page, path, wanted, name);
+await page.goto(`${url}/findings`);
+await page.locator('main .card li').first().waitFor();
+const english = (await page.locator('main .card li').allInnerTexts()).filter((text) => !/[\u4e00-\u9fff]{4}[^]*\n[^]*[\u4e00-\u9fff]{2}/.test(text));
+check('findings are told in Chinese', !english.length, english.join(' | '));
 
 const phone = await visitor({ viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true });
 await login(phone);

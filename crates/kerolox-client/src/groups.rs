@@ -85,12 +85,20 @@ impl Client {
         })
     }
 
-    /// All producers that are connected to one broker, by group.
+    /// All producers that are connected to one broker, by group; none where it does not tell them. RocketMQ does from 5.0
+    /// on; 4.7.1 leaves the question without any answer, so it is not asked.
     ///
     /// # Errors
-    /// When the broker does not answer, or knows no such request: 4.x does not.
-    pub async fn all_producers(&self, broker: &str) -> Result<ProducerTable, ClientError> {
-        self.read::<call::GetAllProducers, _>(broker, &NoFields, LONG_CALL_TIMEOUT).await
+    /// When the broker does not answer or refuses.
+    pub async fn all_producers(&self, broker: &str) -> Result<Option<ProducerTable>, ClientError> {
+        let figures = self.runtime_info(broker).await?;
+        let release = figures.get("brokerVersionDesc").and_then(|text| text.strip_prefix('V')?.split('_').next());
+        let is_new = release.and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= 5);
+        // Kerolox calls itself 4.7.1, and alone tells of timers by this name.
+        if !is_new && !figures.contains_key("timerPending") {
+            return Ok(None);
+        }
+        self.read::<call::GetAllProducers, _>(broker, &NoFields, LONG_CALL_TIMEOUT).await.map(Some)
     }
 
     /// What a consumer says of itself.

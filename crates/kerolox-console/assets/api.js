@@ -1,5 +1,7 @@
 // Calls to the console's own server, and nobody else.
 
+import { told as inWords } from './words.js';
+
 let csrf = '';
 
 /** What went wrong, in a sentence for people. */
@@ -21,7 +23,7 @@ async function ask(method, path, body, signal) {
     });
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new Problem(0, 'the console does not answer');
+    throw new Problem(0, inWords('the console does not answer'));
   }
   const text = await response.text();
   let told = {};
@@ -32,7 +34,7 @@ async function ask(method, path, body, signal) {
   }
   if (response.ok) return told;
   if (response.status === 401 && path !== '/api/login') window.dispatchEvent(new CustomEvent('logged-out'));
-  throw new Problem(response.status, told.error || `the console answered ${response.status}`);
+  throw new Problem(response.status, inWords(told.error || `the console answered ${response.status}`));
 }
 
 export const get = (path, signal) => ask('GET', path, undefined, signal);

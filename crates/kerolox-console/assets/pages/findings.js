@@ -1,7 +1,7 @@
 import { get } from '../api.js';
 import { fill, h } from '../dom.js';
 import { button, count, heading, link, table, tag, time } from '../parts.js';
-import { t } from '../words.js';
+import { t, told } from '../words.js';
 import { edit } from './topics.js';
 
 const severity = (word) => ({ error: t('error'), warning: t('warning'), note: t('note') })[word] ?? word;
@@ -9,7 +9,7 @@ const colour = (word) => ({ error: 'bad', warning: 'warn' })[word] ?? '';
 
 /** What is wrong, each with what mends it. */
 export const listOf = (items) => h('ul', { class: 'plain' }, items.map((one) => h('li', {},
-  tag(severity(one.severity), colour(one.severity)), ' ', h('strong', {}, one.subject), ` ${one.what}`, h('div', { class: 'quiet' }, `${t('Remedy')}: ${one.remedy}`))));
+  tag(severity(one.severity), colour(one.severity)), ' ', h('strong', {}, told(one.subject)), ` ${told(one.what)}`, h('div', { class: 'quiet' }, `${t('Remedy')}: ${told(one.remedy)}`))));
 
 /** Topics that clients want and that are not there. */
 function missing(context, items) {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Query, State};
 use kerolox_wire::names::TopicName;
-use kerolox_wire::response::ResponseCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -44,8 +43,8 @@ pub(crate) async fn list(State(door): State<Shared>, Query(asked): Query<Asked>)
     let mut silent = Vec::new();
     for (answer, broker) in told.await {
         let table = match answer {
-            Ok(table) => table,
-            Err(why) if why.is(ResponseCode::REQUEST_CODE_NOT_SUPPORTED) => {
+            Ok(Some(table)) => table,
+            Ok(None) => {
                 silent.push(json!({ "broker": broker, "old": true }));
                 continue;
             }
