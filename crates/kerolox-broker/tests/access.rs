@@ -11,7 +11,7 @@ use kerolox_store::disk::Disk;
 use kerolox_wire::body::{AclConfig, ConsumerData, HeartbeatData, Style, from_json, to_json};
 use kerolox_wire::command::admin::{AccessKeyRef, AclVersionResult, GlobalWhiteAddrs, UpdateAccessConfig};
 use kerolox_wire::command::pull::ViewMessage;
-use kerolox_wire::command::send::{EndTransaction, SendBack, SendMessage, SendResult};
+use kerolox_wire::command::send::{EndTransaction, SendMessage, SendResult};
 use kerolox_wire::command::{COMMANDS, Call, NoFields, RequestCode, Served, call};
 use kerolox_wire::frame::Frame;
 use kerolox_wire::id::MessageId;
@@ -143,15 +143,7 @@ async fn a_log_offset_gives_no_way_to_other_topics() {
     let view = |offset: i64| signed::<call::ViewMessage>(&user(), &ViewMessage { offset }, "");
     ok(&client.exchange(view(offsets[0])).await);
     denied(&client.exchange(view(offsets[1])).await, "topic:closed");
-    let back = SendBack {
-        offset: last,
-        group: group("reader"),
-        delay_level: 0,
-        origin_msg_id: None,
-        origin_topic: None,
-        unit_mode: false,
-        max_reconsume_times: None,
-    };
+    let back = back("reader", last);
     denied(&client.exchange(signed::<call::SendBack>(&user(), &back, "")).await, "topic:closed");
     node.stop().await;
 }

@@ -30,15 +30,7 @@ async fn names_with_a_namespace_are_names_like_others() {
     let query = QueryConsumerOffset { consumer_group: group(GROUP), topic: topic(TOPIC), queue_id: 0 };
     assert_eq!(header::<OffsetResult>(&client.ask::<call::QueryConsumerOffset>(&query, "").await).offset, 1);
 
-    let back = SendBack {
-        offset: first.log_offset,
-        group: group(GROUP),
-        delay_level: 1,
-        origin_msg_id: None,
-        origin_topic: Some(TOPIC.to_owned()),
-        unit_mode: false,
-        max_reconsume_times: None,
-    };
+    let back = SendBack { delay_level: 1, origin_topic: Some(TOPIC.to_owned()), ..back(GROUP, first.log_offset) };
     ok(&client.ask::<call::SendBack>(&back, "").await);
     let again = client.read("%RETRY%MQ_INST_1%g", 0, 0, 1).await.remove(0);
     assert_eq!((again.property("RETRY_TOPIC"), again.reconsume_times), (Some(TOPIC), 1));

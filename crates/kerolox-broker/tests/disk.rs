@@ -12,7 +12,7 @@ use kerolox_store::disk::Disk;
 use kerolox_store::disk::sim::Loss;
 use kerolox_wire::body::{OffsetTable, Style, SubscriptionGroupConfig, from_json, to_json};
 use kerolox_wire::command::offset::{OffsetResult, QueryConsumerOffset, UpdateConsumerOffset};
-use kerolox_wire::command::send::{SendBack, SendMessage, SendResult};
+use kerolox_wire::command::send::{SendMessage, SendResult};
 use kerolox_wire::command::{NoFields, RequestCode, call};
 use kerolox_wire::response::ResponseCode;
 
@@ -95,15 +95,7 @@ async fn a_failing_sync_refuses_with_the_reason_and_reads_go_on() {
     // From then on nothing is taken, and the first reason is still told.
     let answer = client.ask::<call::SendMessage>(&message("orders", 0), "m").await;
     refused(&answer, ResponseCode::SERVICE_NOT_AVAILABLE, "the log is sealed: syncing");
-    let back = SendBack {
-        offset: safe.log_offset,
-        group: group("g"),
-        delay_level: 0,
-        origin_msg_id: None,
-        origin_topic: None,
-        unit_mode: false,
-        max_reconsume_times: None,
-    };
+    let back = back("g", safe.log_offset);
     let answer = client.ask::<call::SendBack>(&back, "").await;
     refused(&answer, ResponseCode::SERVICE_NOT_AVAILABLE, "the log is sealed");
     assert_eq!(bodies(&messages_of(&client.pull(&pull("g", "orders", 0, 0)).await))[..1], ["safe"]);

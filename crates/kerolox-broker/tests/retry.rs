@@ -13,18 +13,6 @@ use kerolox_wire::id::MessageId;
 use kerolox_wire::names::LogOffset;
 use kerolox_wire::response::ResponseCode;
 
-fn back(of: &str, offset: i64) -> SendBack {
-    SendBack {
-        offset,
-        group: group(of),
-        delay_level: 0,
-        origin_msg_id: None,
-        origin_topic: None,
-        unit_mode: false,
-        max_reconsume_times: None,
-    }
-}
-
 /// How many messages a queue has.
 async fn len(client: &Client, name: &str, queue_id: i32) -> i64 {
     let queue = QueueRef { topic: topic(name), queue_id };

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "this file is a test, helpers and all")]
 
+mod common;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
@@ -10,22 +12,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-const BIN: &str = env!("CARGO_BIN_EXE_kerolox");
+use common::{free_port, kerolox};
+
 /// Longest time for a node to say or do something.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A command in an environment of its own: home, run files and nothing of the caller's settings.
-fn kerolox(home: &Path) -> Command {
-    let mut command = Command::new(BIN);
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy().into_owned();
-        if name.starts_with("KEROLOX_") || name.starts_with("JAVA_OPT") || name == "NAMESRV_ADDR" {
-            command.env_remove(name);
-        }
-    }
-    command.env("HOME", home).current_dir(home);
-    command
-}
 
 fn run(home: &Path, words: &[&str]) -> Output {
     kerolox(home).args(words).output().unwrap()
@@ -68,18 +58,6 @@ fn a_shell_completes_commands_and_options() {
         let script = text(&run(home, &["completion", shell]).stdout);
         assert!(script.contains("updateTopicPerm") && script.contains("mqadmin"), "{shell}: {script}");
     }
-}
-
-/// A port that is free now, and the one two below it.
-fn free_port() -> u16 {
-    for _ in 0..100 {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        if port > 1_026 && TcpListener::bind(("127.0.0.1", port - 2)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free ports");
 }
 
 /// A node whose output is read line by line; it is killed when the test ends.

@@ -2,28 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "this file is a test, helpers and all")]
 
+mod common;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use common::{free_port, kerolox};
 use serde_json::{Value, json};
 
-const BIN: &str = env!("CARGO_BIN_EXE_kerolox");
 const PASSWORD: &str = "correct horse";
-
-/// A port that is free now, and the one two below it.
-fn free_port() -> u16 {
-    for _ in 0..100 {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        if port > 1_026 && TcpListener::bind(("127.0.0.1", port - 2)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free ports");
-}
 
 /// A process with a console; killed when the test ends.
 struct Node {
@@ -44,15 +34,8 @@ impl Node {
     fn start(home: &Path, words: &[&str], first: bool) -> Self {
         let port = free_port();
         let setting = format!("consolePort={port}");
-        let mut command = Command::new(BIN);
-        command.args(words).args(["--set", &setting]);
-        for (name, _) in std::env::vars_os() {
-            let name = name.to_string_lossy().into_owned();
-            if name.starts_with("KEROLOX_") || name.starts_with("JAVA_OPT") || name == "NAMESRV_ADDR" {
-                command.env_remove(name);
-            }
-        }
-        command.env("HOME", home).current_dir(home).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut command = kerolox(home);
+        command.args(words).args(["--set", &setting]).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut said = String::new();

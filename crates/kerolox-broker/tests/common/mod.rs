@@ -14,6 +14,7 @@ use kerolox_store::disk::sim::SimDisk;
 use kerolox_store::disk::{Disk, RealDisk};
 use kerolox_store::{DelayLevels, StoreConfig};
 use kerolox_wire::clock::Clock;
+use kerolox_wire::command::send::SendBack;
 use kerolox_wire::names::{GroupName, TopicName};
 use parking_lot::Mutex;
 use tempfile::TempDir;
@@ -272,4 +273,17 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(mut ask: impl FnMut(
         }
     };
     tokio::time::timeout(LONG, asking).await.expect("what the test waits for did not happen")
+}
+
+/// A message handed back for the first time that its group decides on.
+pub(crate) fn back(of: &str, offset: i64) -> SendBack {
+    SendBack {
+        offset,
+        group: group(of),
+        delay_level: 0,
+        origin_msg_id: None,
+        origin_topic: None,
+        unit_mode: false,
+        max_reconsume_times: None,
+    }
 }
