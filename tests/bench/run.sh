@@ -34,8 +34,12 @@ PY
 }
 head_of() { printf '\n%s\n\n| server | msg/s | CPU s per million | p50 ms | p99 ms | anonymous MiB | other load, cores |\n| --- | --- | --- | --- | --- | --- | --- |\n' "$1"; }
 
+# What was written before is brought to the disk first, so that no server pays for the pages of the one before it.
+settle() { command sync -f "$dir"; }
+
 # send LABEL NAMESRV PID SIZE CONNS INFLIGHT WARMUP
 send() {
+  settle
   "$MQLOAD" send --namesrv "$2" --topic Bench --size "$4" --conns "$5" --inflight "$6" --secs "$SECS" --warmup "$7" --pid "$3" > "$dir/run.json"
   row "$1" "$dir/run.json"
 }
@@ -54,6 +58,7 @@ null_up() { # EXTRA...
   until port_open 22911; do sleep 0.1; done
 }
 null_send() { # LABEL SIZE
+  settle
   "$MQLOAD" send --broker 127.0.0.1:22911 --topic Bench --queues 8 --size "$2" --conns 16 --inflight 16 --secs "$SECS" --warmup 2 --pid "$null" > "$dir/run.json"
   row "$1" "$dir/run.json"
 }
