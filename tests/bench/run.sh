@@ -34,8 +34,11 @@ PY
 }
 head_of() { printf '\n%s\n\n| server | msg/s | CPU s per million | p50 ms | p99 ms | anonymous MiB | other load, cores |\n| --- | --- | --- | --- | --- | --- | --- |\n' "$1"; }
 
-# What was written before is brought to the disk first, so that no server pays for the pages of the one before it.
-settle() { command sync -f "$dir"; }
+# No server pays for the one before it: what that wrote is on the disk, and its pages are free (where this user may say so).
+settle() {
+  command sync -f "$dir"
+  { echo 1 > /proc/sys/vm/drop_caches; } 2>/dev/null || true
+}
 
 # send LABEL NAMESRV PID SIZE CONNS INFLIGHT WARMUP
 send() {
