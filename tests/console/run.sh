@@ -3,6 +3,8 @@
 #
 #   tests/console/run.sh                 our servers; SERVER=reference: the real RocketMQ 4.7.1 behind our console
 #
+# SCREENS=FOLDER takes the screens of the README instead: SCREENS=$PWD/docs/images tests/console/run.sh
+#
 # Needs chromium (CHROMIUM=PATH), node, npm and java. SHOTS names the folder of the screenshots (default target/console);
 # NS_PORT, BROKER_PORT and CONSOLE_PORT the ports.
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
@@ -36,6 +38,12 @@ for _ in $(seq 100); do
   sleep 0.2
 done
 
+if [ -n "${SCREENS:-}" ]; then
+  for n in $(seq 200); do "$RMQ" quickstart "$RMQ_VERSION" produce "127.0.0.1:$NS" orders $((n / 6 % 3 * 300 + 200)) || true; done >"$dir/produce.out" 2>&1 &
+  (cd "$CACHE" && node screens.mjs "http://127.0.0.1:$CONSOLE_PORT" walk-the-console "$SCREENS" "$TRACED")
+  kill $! 2>/dev/null || true
+  exit
+fi
 say "$SERVER"
 (cd "$CACHE" && node walk.mjs "http://127.0.0.1:$CONSOLE_PORT" walk-the-console "$SHOTS" orders quickstart_consumer "$TRACED" "$SERVER")
 printf -v START '%q ' "$ROOT/tests/server.sh" start_broker "$SERVER" "$BROKER" "127.0.0.1:$NS" "$dir/broker" "$dir/more.conf"

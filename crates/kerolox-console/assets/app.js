@@ -120,7 +120,7 @@ function route(focus) {
           } catch (error) {
             if (ended || error.name === 'AbortError') return;
             missed = error.status === 0 || error.status >= 500;
-            fill(trouble, `${error.message} ${every || missed ? t('Trying again…') : ''}`);
+            fill(trouble, every || missed ? `${error.message} · ${t('Trying again…')}` : error.message);
           }
         }
         if ((every || missed) && !ended) timer = setTimeout(again, every || 5000);

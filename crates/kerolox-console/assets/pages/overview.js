@@ -70,7 +70,7 @@ function draw(looks, place) {
       chart(t('Lag, messages'), times, [{ name: t('lag'), values: looks.map((look) => look.lag) }]),
       bars(t('Busiest topics, messages/s'), now.topTopics, rate, t('No topic got messages in the last minute.'), (row) => link(`/topics/${encodeURIComponent(row.name)}`, row.name)),
       bars(t('Groups that lag most, messages'), now.topGroups, count, t('No group lags.'), (row) => link(`/groups/${encodeURIComponent(row.name)}`, row.name))),
-    h('section', { class: 'card' }, h('h2', {}, t('Brokers')), h('ul', { class: 'plain' }, now.brokers.map((broker) => h('li', {},
+    h('section', { class: 'card' }, h('h2', {}, t('Brokers')), now.brokers.length ? null : h('p', { class: 'empty' }, t('No broker is registered at the name server.')), h('ul', { class: 'plain' }, now.brokers.map((broker) => h('li', {},
       link(`/brokers/${encodeURIComponent(broker.name)}/${broker.id}`, broker.name), ' ',
       broker.error ? tag(t('does not answer'), 'bad') : tag(broker.id === 0 ? t('primary') : t('replica'), 'good'), ' ',
       h('span', { class: 'quiet' }, `${broker.address} · ${broker.version} · ${t('disk')} ${Math.round(broker.diskRatio * 100)} %`))))));

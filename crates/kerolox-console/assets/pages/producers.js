@@ -35,7 +35,8 @@ export function producers(context) {
       const search = field(t('Search'), 'search', { value: values.search, oninput: (event) => change({ search: event.target.value }) });
       list = h('div');
       ask = h('div');
-      fill(place, heading(t('Producers')), h('div', { class: 'filters', role: 'search' }, search.box), list, ask);
+      const tells = !old.length || data.items.length;
+      fill(place, heading(t('Producers')), tells ? [h('div', { class: 'filters', role: 'search' }, search.box), list] : null, ask);
       if (old.length) fill(ask, byGroup(context.signal, old));
       built = true;
     }

@@ -37,7 +37,7 @@ function timeline(steps, stored) {
 
 export function trace(context) {
   const { root, query: asked, go, signal } = context;
-  const id = field(t('Message id or key'), 'search', { value: asked.get('id') ?? '', required: true });
+  const id = field(t('Message id or key'), 'search', { class: 'long', value: asked.get('id') ?? '', required: true });
   const topic = field(t('Trace topic'), 'text', { value: asked.get('traceTopic') ?? '', placeholder: 'RMQ_SYS_TRACE_TOPIC' });
   const list = h('div');
   const form = h('form', { class: 'filters', role: 'search', onsubmit: (event) => { event.preventDefault(); go(`/trace${query({ id: id.value.trim(), traceTopic: topic.value.trim() })}`); } },
