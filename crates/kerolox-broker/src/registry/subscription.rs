@@ -8,6 +8,8 @@ use kerolox_wire::tags::java_hash;
 
 /// The expression that wants everything.
 const ALL: &str = "*";
+/// Longest expression that a pull may bring, bytes: it is kept while the pull waits.
+const EXPRESSION_SIZE_MAX: usize = 64 * 1024;
 /// Between the tags of an expression.
 const OR: &str = "||";
 
@@ -18,6 +20,12 @@ pub(crate) enum SubscriptionError {
     /// Separators and nothing else.
     #[error("subString split error")]
     OnlySeparators,
+    /// Longer than a pull may bring.
+    #[error("the expression has {len} bytes, {EXPRESSION_SIZE_MAX} are allowed")]
+    TooLong {
+        /// Bytes given.
+        len: usize,
+    },
     /// A language other than tags needs an expression.
     #[error("Expression can't be null! {kind}")]
     Empty {
@@ -95,6 +103,10 @@ impl Subscription {
     ) -> Result<Self, SubscriptionError> {
         let kind = kind.filter(|kind| !kind.is_empty()).unwrap_or(EXPRESSION_TAG);
         let expression = expression.unwrap_or_default();
+        let len = expression.len().max(kind.len());
+        if len > EXPRESSION_SIZE_MAX {
+            return Err(SubscriptionError::TooLong { len });
+        }
         let mut body = SubscriptionData {
             expression_type: kind.to_owned(),
             sub_string: expression.to_owned(),
@@ -191,6 +203,16 @@ mod tests {
             let subscription = Subscription::parse(&topic(), expression, None, 0).unwrap();
             assert_eq!(subscription.tags.matches(code(tag)), wanted, "{expression:?} {tag}");
             assert!(subscription.is_tag());
+        }
+    }
+
+    #[test]
+    fn an_expression_of_any_length_is_not_kept() {
+        let parse = |len: usize, kind: &str| Subscription::parse(&topic(), Some(&"x".repeat(len)), Some(kind), 0);
+        assert!(parse(EXPRESSION_SIZE_MAX, "TAG").is_ok());
+        for kind in ["TAG", "SQL92"] {
+            let len = EXPRESSION_SIZE_MAX + 1;
+            assert_eq!(parse(len, kind), Err(SubscriptionError::TooLong { len }));
         }
     }
 
