@@ -41,6 +41,14 @@ fn one(spans: &Spans) -> Span {
     taken.remove(0)
 }
 
+/// The span of a pull that brings all `count` messages: what was sent can be pulled a moment later.
+async fn pulled(client: &Client, spans: &Spans, count: usize) -> Span {
+    assert_eq!(client.read("orders", 0, 0, count).await.len(), count);
+    let _those_of_reading = spans.take();
+    ok(&client.pull(&pull("g", "orders", 0, 0)).await);
+    one(spans)
+}
+
 #[tokio::test]
 async fn a_followed_send_and_its_pull_belong_to_the_producers_trace() {
     for flush in [FlushMode::Async, FlushMode::Sync] {
@@ -56,13 +64,11 @@ async fn a_followed_send_and_its_pull_belong_to_the_producers_trace() {
         assert_eq!((sent.queue, sent.offset, sent.messages, sent.bytes), (Some(0), Some(2), 1, 4));
         assert!(sent.took > std::time::Duration::ZERO && sent.id != [0; 8] && sent.links.is_empty());
 
-        ok(&client.pull(&pull("g", "orders", 0, 0)).await);
-        let pulled = one(&spans);
+        let pulled = pulled(&client, &spans, 3).await;
         assert_eq!((pulled.what, pulled.group.as_str(), pulled.messages), ("pull", "g", 3));
         assert_eq!((hex(&pulled.trace).as_str(), pulled.parent), (TRACE, sent.parent));
         assert!(pulled.id != sent.id && pulled.offset == Some(0));
-        ok(&client.pull(&pull("g", "orders", 0, 0)).await);
-        assert_eq!(spans.counts(), (3, 0));
+        assert_eq!(spans.counts().1, 0);
         node.stop().await;
     }
 }
@@ -75,8 +81,7 @@ async fn a_pull_of_several_traces_is_linked_to_each() {
         client.send(&followed("orders", span, "01"), "m").await;
     }
     assert_eq!(spans.take().len(), 4);
-    ok(&client.pull(&pull("g", "orders", 0, 0)).await);
-    let pulled = one(&spans);
+    let pulled = pulled(&client, &spans, 4).await;
     assert_eq!(pulled.links.iter().map(|link| link.span[7]).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(pulled.parent.is_none() && hex(&pulled.trace) != TRACE);
     node.stop().await;
@@ -97,11 +102,12 @@ async fn a_batch_is_followed_by_its_messages() {
 #[tokio::test]
 async fn a_refused_send_has_a_span_that_says_why() {
     let (node, spans) = started(0.0, FlushMode::Async).await;
-    let header = SendMessage { queue_id: 99, ..followed("orders", 1, "01") };
+    let header = SendMessage { queue_id: 99, producer_group: "g".repeat(10_000), ..followed("orders", 1, "01") };
     let answer = node.client().ask::<call::SendMessageV2>(&header, "m").await;
     let refused = one(&spans);
     assert_eq!((refused.code, refused.messages), (ResponseCode::SYSTEM_ERROR.0, 0));
     assert_eq!(Some(refused.remark), answer.remark);
+    assert_eq!(refused.group.len(), 255, "what waits must not hold what a client sends without end");
     node.stop().await;
 }
 
