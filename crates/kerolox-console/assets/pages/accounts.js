@@ -7,7 +7,7 @@ export function accounts({ keep, session }) {
   const again = keep((signal) => get('/api/accounts', signal), (data, place) => {
     fill(place, heading(t('Accounts'), button(t('Create account'), () => edit(null), { class: 'primary' })), table(t('Accounts'), [
       { label: t('Name'), cell: (a) => a.name }, { label: t('Role'), cell: (a) => (a.role === 'admin' ? t('administrator') : t('read-only')) },
-      { label: '', cell: (a) => [button(t('Edit'), () => edit(a), { 'aria-label': t('Edit {what}', { what: a.name }) }), ' ',
+      { label: t('Change'), cell: (a) => [button(t('Edit'), () => edit(a), { 'aria-label': t('Edit {what}', { what: a.name }) }), ' ',
         a.name === session.user ? null : button(t('Delete'), () => sure(t('Delete {what}', { what: a.name }), t('The account can no longer log in.'), t('Delete'), async () => { await remove(path`/api/accounts/${a.name}`); again(); }), { class: 'danger', 'aria-label': t('Delete {what}', { what: a.name }) })] },
     ], data.items));
   }, 0);
