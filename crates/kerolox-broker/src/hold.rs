@@ -16,6 +16,8 @@ pub(crate) const HOLDS_MAX: usize = 200_000;
 /// Most pulls held for one connection, so that one client cannot use all places. A consumer waits once in each queue it
 /// reads.
 pub(crate) const HOLDS_OF_PEER_MAX: usize = 20_000;
+/// Most bytes of expressions that held pulls bring along.
+pub(crate) const HOLD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Longest time a pull is held, whatever the client asks.
 pub(crate) const HOLD_TIME_MAX: Duration = Duration::from_secs(120);
 
@@ -43,7 +45,14 @@ pub(crate) struct Holds {
     by_deadline: BTreeSet<(Duration, u64)>,
     /// By the number of the connection.
     by_peer: HashMap<u64, HashSet<u64>>,
+    /// Bytes of the expressions that they bring along.
+    bytes: usize,
     next_id: u64,
+}
+
+/// What a pull brings along, which its client chose freely.
+fn bytes_of(pull: &HeldPull) -> usize {
+    pull.pull.subscription.as_ref().map_or(0, String::len)
 }
 
 impl Holds {
@@ -55,9 +64,11 @@ impl Holds {
     /// Holds `pull` until messages arrive or its time has come. Gives it back when a limit is reached.
     pub(crate) fn park(&mut self, pull: HeldPull, queue: QueueId) -> Result<u64, Box<HeldPull>> {
         let of_peer = self.by_peer.get(&pull.peer.id()).map_or(0, HashSet::len);
-        if self.by_id.len() >= HOLDS_MAX || of_peer >= HOLDS_OF_PEER_MAX {
+        let bytes = self.bytes.saturating_add(bytes_of(&pull));
+        if self.by_id.len() >= HOLDS_MAX || of_peer >= HOLDS_OF_PEER_MAX || bytes > HOLD_BYTES_MAX {
             return Err(Box::new(pull));
         }
+        self.bytes = bytes;
         let id = self.next_id;
         self.next_id += 1;
         self.by_peer.entry(pull.peer.id()).or_default().insert(id);
@@ -98,6 +109,7 @@ impl Holds {
     /// Takes one pull, when it still waits.
     pub(crate) fn take(&mut self, id: u64) -> Option<HeldPull> {
         let held = self.by_id.remove(&id)?;
+        self.bytes = self.bytes.saturating_sub(bytes_of(&held));
         self.by_deadline.remove(&(held.until, id));
         if let Some(ids) = self.by_peer.get_mut(&held.peer.id()) {
             ids.remove(&id);
@@ -238,6 +250,26 @@ mod tests {
         assert_eq!((holds.len(), holds.next_deadline()), (1, Some(at(20))));
         assert_eq!(arrived(&mut holds, "t", 0, 0), [2]);
         assert!(is_empty(&holds));
+    }
+
+    #[tokio::test]
+    async fn what_pulls_bring_along_is_bounded() {
+        let consumer = Consumer::connected().await;
+        let mut holds = Holds::default();
+        let heavy = |opaque| {
+            let mut pull = consumer.pull(opaque, 0, "*");
+            pull.pull.subscription = Some("x".repeat(HOLD_BYTES_MAX / 4));
+            pull
+        };
+        let first = park(&mut holds, heavy(1), 10);
+        for opaque in 2..=4 {
+            park(&mut holds, heavy(opaque), 10);
+        }
+        assert!(holds.park(heavy(5), QueueId::new(0)).is_err());
+        holds.take(first);
+        park(&mut holds, heavy(6), 10);
+        assert_eq!(arrived(&mut holds, "t", 0, 0), [2, 3, 4, 6]);
+        assert_eq!(holds.bytes, 0);
     }
 
     #[tokio::test]

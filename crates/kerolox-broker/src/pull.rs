@@ -34,6 +34,16 @@ struct Checked {
     filter: Option<Arc<Filter>>,
 }
 
+/// What became of a pull that was to wait.
+enum Parked {
+    /// It waits.
+    Held,
+    /// No more can wait.
+    Full(Box<HeldPull>),
+    /// Messages came before it could.
+    Missed(Box<HeldPull>),
+}
+
 impl Node {
     /// Answers a pull, or holds it until messages arrive.
     pub(crate) fn pull(self: &Arc<Self>, peer: &Arc<Peer>, frame: &Frame, pull: PullMessage, out: &mut BytesMut) {
@@ -66,24 +76,32 @@ impl Node {
     /// Answers pulls that have waited and whose time has come, or to which messages have come. What a filter by
     /// properties leaves out entirely does not end the wait, since only the read can tell.
     pub(crate) fn answer_held(&self, held: Vec<HeldPull>) {
-        for mut waiting in held {
+        for waiting in held {
+            let Some(due) = self.wait_on(waiting) else { continue };
             let mut out = BytesMut::new();
-            if let Ok(checked) = self.check_pull(&waiting.pull)
-                && checked.filter.is_some()
-                && self.now() < waiting.until
-            {
-                let read = self.read_for(&waiting.pull, &checked);
-                if read.status == ReadStatus::NoMatchedMessage && read.next >= read.max {
-                    waiting.pull.queue_offset = read.next.to_wire();
-                    match self.hold(waiting, checked.queue) {
-                        None => continue,
-                        Some(refused) => waiting = *refused,
-                    }
-                }
-            }
-            self.answer_now(&waiting, &mut out);
+            self.answer_now(&due, &mut out);
             // A closed connection has nobody left to tell.
-            let _ = waiting.peer.push(out.freeze());
+            let _ = due.peer.push(out.freeze());
+        }
+    }
+
+    /// Holds a pull again as long as its filter leaves out whatever came; gives back what is to be answered.
+    fn wait_on(&self, mut waiting: HeldPull) -> Option<HeldPull> {
+        loop {
+            let Ok(checked) = self.check_pull(&waiting.pull) else { return Some(waiting) };
+            if checked.filter.is_none() || self.now() >= waiting.until {
+                return Some(waiting);
+            }
+            let read = self.read_for(&waiting.pull, &checked);
+            if read.status != ReadStatus::NoMatchedMessage || read.next < read.max {
+                return Some(waiting);
+            }
+            waiting.pull.queue_offset = read.next.to_wire();
+            match self.park(waiting, checked.queue) {
+                Parked::Held => return None,
+                Parked::Full(refused) => return Some(*refused),
+                Parked::Missed(missed) => waiting = *missed,
+            }
         }
     }
 
@@ -107,12 +125,22 @@ impl Node {
 
     /// Holds a pull; gives it back when no more can be held.
     fn hold(&self, held: HeldPull, queue: QueueId) -> Option<Box<HeldPull>> {
+        match self.park(held, queue) {
+            Parked::Held => {}
+            Parked::Full(refused) => return Some(refused),
+            Parked::Missed(missed) => self.answer_held(vec![*missed]),
+        }
+        None
+    }
+
+    /// Has a pull wait, unless messages have come meanwhile.
+    fn park(&self, held: HeldPull, queue: QueueId) -> Parked {
         let (topic, from, until) = (held.pull.topic.clone(), held.pull.queue_offset, held.until);
         let mut holds = self.holds.lock();
         let first = holds.next_deadline().is_none_or(|next| until < next);
         let id = match holds.park(held, queue) {
             Ok(id) => id,
-            Err(refused) => return Some(refused),
+            Err(refused) => return Parked::Full(refused),
         };
         self.held.store(holds.len(), Ordering::SeqCst);
         self.was_awaited.store(true, Ordering::Relaxed);
@@ -125,11 +153,12 @@ impl Node {
         self.held.store(holds.len(), Ordering::SeqCst);
         drop(holds);
         if let Some(missed) = missed {
-            self.answer_held(vec![missed]);
-        } else if first {
+            return Parked::Missed(Box::new(missed));
+        }
+        if first {
             self.earlier_deadline.notify_one();
         }
-        None
+        Parked::Held
     }
 
     fn check_pull(&self, pull: &PullMessage) -> Result<Checked, Refusal> {
