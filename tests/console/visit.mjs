@@ -41,6 +41,8 @@ export async function login(page, word = password) {
 }
 
 export async function audit(page, name) {
+  const slips = (await page.locator('body').innerText()).match(/.*(NaN|undefined|\[object).*/);
+  check(`${name} shows no slip of the program`, !slips, slips?.[0]);
   // Through the debugger, since the page's policy allows no script of others.
   const session = await page.context().newCDPSession(page);
   await session.send('Runtime.evaluate', { expression: axe });

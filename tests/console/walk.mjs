@@ -24,6 +24,13 @@ const walk = [
 ];
 for (const [path, wanted, name] of walk) await see(page, path, wanted, name);
 
+// A chart tells its values under the pointer.
+await page.goto(url);
+const rates = page.locator('.chart', { hasText: 'Messages per second' });
+await rates.locator('svg').hover();
+await rates.locator('.when', { hasText: /^\d\d:\d\d:\d\d/ }).waitFor();
+seen(1);
+
 // A transaction in doubt is told, a settled one is not. Before any topic is deleted: RocketMQ 4.7.1 then forgets the queues
 // of half messages too, as long as it has not written down their topic.
 if (server === 'reference') {

@@ -3,13 +3,13 @@
 #
 #   [SERVER=kerolox|reference] [TWICE=1] [SLOW_FACTOR=n] tests/kits/run.sh [KIT ...]
 #
-# KIT is `java:TAGS` (java:basic,order), `mqadmin` (the Java kit's command line cases with our bin/mqadmin in place of the
+# KIT is `java:TAGS` (java:basic,order), `mqadmin` (the command line cases of the Java kit with our bin/mqadmin in place of the
 # stock one), `go`, `node`, `python`, `rust`, or `acl` (Java against a broker with accounts); `@VERSION` behind `java:TAGS` and
 # `acl` stands for another client than 4.7.1 (java:basic,order@5.4.0). Default: what this release has to pass. NS_PORT and
 # BROKER_PORT move the servers.
 # The kits run from a writable copy; builds and packages are kept in KITS_CACHE (default ~/.cache/kerolox-kits).
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-java=java:basic,order,retry,delay,query,filter,rpc,trace,tx,admin
+java=java:basic,order,retry,delay,query,filter,rpc,trace,tx,admin,cli
 kits=${*:-$java mqadmin go node python acl $java@5.4.0 acl@5.4.0}
 cache=${KITS_CACHE:-$HOME/.cache/kerolox-kits}
 scratch kits

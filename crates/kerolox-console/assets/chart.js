@@ -17,6 +17,11 @@ function nice(max) {
 
 const short = (value) => (value >= 1e6 ? `${+(value / 1e6).toFixed(1)}M` : value >= 1e3 ? `${+(value / 1e3).toFixed(1)}k` : `${+value.toFixed(2)}`);
 
+// The time under the pointer by title, which outlasts the next drawing.
+const pointed = new Map();
+
+const nearest = (times, ms) => times.reduce((best, one, at) => (Math.abs(one - ms) < Math.abs(times[best] - ms) ? at : best), times.length ? 0 : -1);
+
 /** lines: [{ name, values: [number] }], times: [ms] */
 export function chart(title, times, lines) {
   const end = nice(Math.max(0, ...lines.flatMap((line) => line.values)));
@@ -43,8 +48,32 @@ export function chart(title, times, lines) {
   const svg = s('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': `${title}: ${last}` }, grid, paths,
     s('text', { x: LEFT, y: HEIGHT - 4 }, times.length ? clock(from) : ''),
     s('text', { x: WIDTH - 6, y: HEIGHT - 4, 'text-anchor': 'end' }, times.length ? clock(to) : ''));
-  const legend = lines.map((line, at) => h('span', { class: `key s${at}` }, `${line.name} ${short(line.values.at(-1) ?? 0)}`));
-  return h('figure', { class: 'card chart' }, h('figcaption', {}, h('strong', {}, title), legend), svg);
+  const keys = lines.map((line, at) => h('span', { class: `key s${at}` }));
+  const when = h('span', { class: 'when' });
+  const cursor = s('line', { class: 'cursor', y1: TOP, y2: HEIGHT - BOTTOM });
+  // The values at one time, or the last ones.
+  const show = (ms) => {
+    const at = ms === undefined ? times.length - 1 : nearest(times, ms);
+    keys.forEach((key, line) => { key.textContent = `${lines[line].name} ${short(lines[line].values[at] ?? 0)}`; });
+    when.textContent = ms === undefined || at < 0 ? '' : clock(times[at]);
+    cursor.classList.toggle('on', ms !== undefined && at >= 0);
+    if (at >= 0) ['x1', 'x2'].forEach((end) => cursor.setAttribute(end, x(times[at]).toFixed(1)));
+  };
+  const point = (event) => {
+    const box = svg.getBoundingClientRect();
+    const along = ((event.clientX - box.left) / box.width) * WIDTH;
+    pointed.set(title, from + ((along - LEFT) / (WIDTH - LEFT - 6)) * (to - from));
+    show(pointed.get(title));
+  };
+  svg.append(cursor);
+  svg.addEventListener('pointermove', point);
+  svg.addEventListener('pointerdown', point);
+  svg.addEventListener('pointerleave', () => {
+    pointed.delete(title);
+    show();
+  });
+  show(pointed.get(title));
+  return h('figure', { class: 'card chart' }, h('figcaption', {}, h('strong', {}, title), keys, when), svg);
 }
 
 /** A list with bars. rows: [{ name, value, to }] */

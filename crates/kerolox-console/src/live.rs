@@ -47,8 +47,8 @@ pub(crate) struct BrokerFigures {
     pub(crate) put_total: u64,
     /// Used part of its disk, 0 to 1.
     pub(crate) disk_ratio: f64,
-    /// Bytes not flushed yet.
-    pub(crate) unflushed: u64,
+    /// Bytes not flushed yet, as the broker writes them: `1.5 KiB`.
+    pub(crate) unflushed: String,
     /// Bytes not dispatched yet.
     pub(crate) undispatched: u64,
     /// When it was started, ms since 1970.
@@ -281,7 +281,7 @@ fn from_info(node: Node, info: Result<BTreeMap<String, String>, ClientError>) ->
         get_tps: number("getTransferedTps"),
         put_total: whole("msgPutTotalTodayNow"),
         disk_ratio: number("commitLogDiskRatio").clamp(0.0, 1.0),
-        unflushed: whole("remainHowManyDataToFlush"),
+        unflushed: info.get("remainHowManyDataToFlush").cloned().unwrap_or_default(),
         undispatched: whole("dispatchBehindBytes"),
         boot_ms: first("bootTimestamp").parse().unwrap_or_default(),
         node,

@@ -14,7 +14,7 @@ export function brokers({ keep }) {
       { label: t('In/s'), num: true, cell: (b) => rate(b.putTps) },
       { label: t('Out/s'), num: true, cell: (b) => rate(b.getTps) },
       { label: t('Disk'), num: true, cell: (b) => `${Math.round(b.diskRatio * 100)} %` },
-      { label: t('Not flushed'), num: true, cell: (b) => bytes(b.unflushed) },
+      { label: t('Not flushed'), num: true, cell: (b) => b.unflushed || '–' },
       { label: t('Running since'), cell: (b) => time(b.bootMs) },
     ], data.items, t('No broker is registered at the name server.')),
     h('p', { class: 'quiet' }, `${t('Name servers')}: ${data.nameServers.join(', ')}`));
@@ -45,7 +45,7 @@ export function broker({ keep, params, admin }) {
       [t('Running since'), time(Number(r.bootTimestamp))], [t('In, messages/s'), rate(Number(first('putTps')))],
       [t('Out, messages/s'), rate(Number(first('getTransferedTps')))], [t('Stored in all'), count(Number(r.msgPutTotalTodayNow ?? 0))],
       [t('Disk used'), `${Math.round(Number(r.commitLogDiskRatio ?? 0) * 100)} %`], [t('Log'), bytes(Number(r.commitLogMaxOffset ?? 0) - Number(r.commitLogMinOffset ?? 0))],
-      [t('Oldest message'), time(Number(r.earliestMessageTimeStamp))], [t('Not flushed'), bytes(Number(r.remainHowManyDataToFlush ?? 0))],
+      [t('Oldest message'), time(Number(r.earliestMessageTimeStamp))], [t('Not flushed'), r.remainHowManyDataToFlush ?? '–'],
       [t('Not dispatched'), bytes(Number(r.dispatchBehindBytes ?? 0))],
     ]));
     fill(all, table(t('All figures'), [
