@@ -12,14 +12,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use kerolox_net::Peer;
 use kerolox_wire::body::{ConsumerRunningInfo, from_json};
+use kerolox_wire::command::RequestCode;
 use kerolox_wire::command::client::ConsumerRunningInfo as Question;
-use kerolox_wire::command::{Header, Names, RequestCode};
-use kerolox_wire::fields::Fields;
-use kerolox_wire::frame::Frame;
 use kerolox_wire::names::GroupName;
 use kerolox_wire::response::ResponseCode;
 use parking_lot::Mutex;
 
+use crate::admin::question;
 use crate::node::Node;
 
 /// How long the answer may take. The consumer pulls again after 3 s in any case.
@@ -54,9 +53,8 @@ impl Node {
     }
 
     async fn ask_for_subscription(&self, consumer: &Arc<Peer>, group: &GroupName, client_id: String) {
-        let mut fields = Fields::new();
-        Question { consumer_group: group.clone(), client_id, jstack_enable: false }.encode(&mut fields, Names::Long);
-        let question = Frame::request(RequestCode::GET_CONSUMER_RUNNING_INFO, fields, Bytes::new());
+        let asked = Question { consumer_group: group.clone(), client_id, jstack_enable: false };
+        let question = question(RequestCode::GET_CONSUMER_RUNNING_INFO, &asked, Bytes::new());
         // Clients that do not know the question go on as before.
         let Ok(answer) = consumer.call(question, ANSWER_TIMEOUT).await else { return };
         let Ok(info) = from_json::<ConsumerRunningInfo>(&answer.body) else { return };
@@ -71,7 +69,8 @@ impl Node {
             }
             // It has left the group meanwhile.
             Ok(None) => {}
-            Err(error) => tracing::warn!(%group, client = %consumer.remote(), %error, "subscription not taken in"),
+            // As with a heartbeat that is refused: a peer must not fill the log.
+            Err(error) => tracing::debug!(%group, client = %consumer.remote(), %error, "subscription not taken in"),
         }
     }
 }

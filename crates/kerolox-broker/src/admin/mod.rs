@@ -8,3 +8,5 @@ mod queues;
 mod relay;
 mod runtime;
 mod topics;
+
+pub(crate) use relay::question;

@@ -117,7 +117,8 @@ impl Node {
     }
 }
 
-fn question(code: RequestCode, header: &impl Header, body: Bytes) -> Frame {
+/// A request of the broker to a client.
+pub(crate) fn question(code: RequestCode, header: &impl Header, body: Bytes) -> Frame {
     let mut fields = Fields::new();
     header.encode(&mut fields, Names::Long);
     Frame::request(code, fields, body)
