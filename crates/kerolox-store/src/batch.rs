@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use crate::consume_queue::Queue;
 use crate::error::RefusedRecord;
+use crate::tombstone::TOMBSTONE_TOPIC;
 
 /// Largest record when nobody says otherwise.
 const RECORD_SIZE_MAX_DEFAULT: u32 = 4 << 20;
@@ -93,8 +94,20 @@ impl AppendBatch {
         Ok(self.items.len().saturating_sub(1))
     }
 
+    /// A batch of one record that deletes a topic.
+    pub(crate) fn of_tombstone(detached: Arc<Queue>, record: &NewRecord<'_>) -> Result<Self, RecordError> {
+        let mut batch = Self::new();
+        record.encode(&mut batch.bytes)?;
+        let size = batch.bytes.len();
+        batch.items.push(Item { queue: detached, enters: false, sizes: SmallVec::from_elem(size, 1), size });
+        Ok(batch)
+    }
+
     /// Returns the size of the record.
     fn encode(&mut self, record: &NewRecord<'_>) -> Result<usize, RefusedRecord> {
+        if record.topic == TOMBSTONE_TOPIC {
+            return Err(RefusedRecord::ReservedTopic { topic: record.topic.to_owned() });
+        }
         if record.properties.ends_with('\0') {
             // Recovery takes a zero byte at the end for a page that was never written. A separator changes no property.
             let closed = format!("{}{PAIR_END}", record.properties);
@@ -153,6 +166,14 @@ impl AppendBatch {
 
     pub(crate) fn items(&self) -> &[Item] {
         &self.items
+    }
+
+    /// Replaces handles of queues that were deleted after a record was laid out for them: a deleted queue gives no
+    /// offsets. Called under the append lock, under which queues are deleted.
+    pub(crate) fn renew_queues(&mut self, find: impl Fn(&Queue) -> Arc<Queue>) {
+        for item in self.items.iter_mut().filter(|item| item.queue.is_deleted()) {
+            item.queue = find(&item.queue);
+        }
     }
 
     /// The items and their encoded bytes, item by item.

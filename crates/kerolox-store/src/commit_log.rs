@@ -6,22 +6,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use kerolox_wire::clock::Clock;
 use kerolox_wire::names::{LogOffset, QueueOffset};
 use kerolox_wire::record::{MAGIC_FILLER, Peek, peek};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use crate::batch::{AppendBatch, Appended, Item};
 use crate::config::SEGMENT_FILLER;
+use crate::consume_queue::Queue;
 use crate::disk::Disk;
 use crate::error::{AppendError, OpenError};
 use crate::segment::{Segment, Segments};
 
 /// Records looked at to reach one that is not dispatched yet. Dispatch is rarely a fraction of a second behind.
 const HOPS_MAX: u32 = 100_000;
+/// How long an append waits for one before it, whose write may hang. RocketMQ's brokers are busy after the same time.
+const APPEND_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The log and its tail.
 pub(crate) struct CommitLog {
@@ -34,6 +38,8 @@ pub(crate) struct CommitLog {
     last_store_ms: AtomicI64,
     sealed: OnceLock<String>,
     closed: AtomicBool,
+    /// An append waited in vain for the tail.
+    stuck: AtomicBool,
     room: Room,
 }
 
@@ -96,6 +102,7 @@ impl CommitLog {
             last_store_ms: AtomicI64::new(0),
             sealed: OnceLock::new(),
             closed: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             room: Room { full: AtomicBool::new(false), used: AtomicU8::new(0), limit: disk_full_ratio },
         })
     }
@@ -154,22 +161,88 @@ impl CommitLog {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Stores a batch as a whole or refuses it as a whole.
-    pub(crate) fn append(&self, batch: &mut AppendBatch) -> Result<Outcome, AppendError> {
-        let mut tail = self.tail.lock();
+    /// Stores a batch as a whole or refuses it as a whole. `find` gives the queue that has the name of a deleted one now.
+    pub(crate) fn append(
+        &self,
+        batch: &mut AppendBatch,
+        find: impl Fn(&Queue) -> Arc<Queue>,
+    ) -> Result<Outcome, AppendError> {
+        let mut tail = self.lock()?;
         self.check_open()?;
+        if self.room.is_full() {
+            return Err(self.room.error());
+        }
+        batch.renew_queues(find);
+        self.append_locked(&mut tail, batch)
+    }
+
+    /// As [`Self::append`], also on a disk that counts as full, and then calls `then` with the end before anything else
+    /// is appended.
+    pub(crate) fn append_and<T>(&self, batch: &mut AppendBatch, then: impl FnOnce(u64) -> T) -> Result<T, AppendError> {
+        let mut tail = self.lock()?;
+        self.check_open()?;
+        self.append_locked(&mut tail, batch)?;
+        Ok(then(tail.at))
+    }
+
+    /// Looks or changes something while nothing is appended; gets the end.
+    pub(crate) fn between_appends<T>(&self, look: impl FnOnce(u64) -> T) -> T {
+        let tail = self.tail.lock();
+        look(tail.at)
+    }
+
+    /// Whether an append has found the log held by another for longer than [`APPEND_PATIENCE`], and it still is.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, Tail>, AppendError> {
+        let locked = match self.tail.try_lock() {
+            Some(tail) => Some(tail),
+            None if self.is_stuck() => None,
+            None => self.tail.try_lock_for(APPEND_PATIENCE),
+        };
+        if self.is_stuck() == locked.is_some() {
+            self.stuck.store(locked.is_none(), Ordering::Relaxed);
+        }
+        locked.ok_or(AppendError::Busy { waited: APPEND_PATIENCE })
+    }
+
+    fn append_locked(&self, tail: &mut Tail, batch: &mut AppendBatch) -> Result<Outcome, AppendError> {
         // Files are made before anything is written, so that a full disk leaves no trace behind the end.
-        let mut fresh = if tail.holds(batch.bytes()) { SmallVec::new() } else { self.files_for(&tail, batch.items())? };
+        let mut fresh = if tail.holds(batch.bytes()) { SmallVec::new() } else { self.files_for(tail, batch.items())? };
         let rolled = !fresh.is_empty();
         let now_ms = self.clock.wall_ms();
-        let appended = self.write(&mut tail, &mut fresh, batch, now_ms).map_err(|e| {
-            let why = format!("writing the log at {}: {e}", tail.at);
-            self.seal(why.clone());
-            AppendError::Sealed { why }
-        })?;
+        let start = tail.at;
+        let before: SmallVec<[QueueOffset; 8]> = batch.items().iter().map(|item| item.queue.next_offset()).collect();
+        let appended = match self.write(tail, &mut fresh, batch, now_ms) {
+            Ok(appended) => appended,
+            Err(e) => {
+                for (item, next) in batch.items().iter().zip(before).rev() {
+                    item.queue.set_next_offset(next);
+                }
+                self.segments.put_back(fresh);
+                return Err(self.write_failed(tail, start, batch.bytes(), &e));
+            }
+        };
         self.last_store_ms.store(now_ms, Ordering::Relaxed);
+        assert!(tail.at >= self.end(), "the log only grows");
         self.end.store(tail.at, Ordering::SeqCst);
         Ok(Outcome { appended, rolled })
+    }
+
+    /// Seals the log, but where the disk was merely full and nothing is left of the write: not every file system keeps
+    /// the room that a file was made with.
+    fn write_failed(&self, tail: &Tail, start: u64, len: usize, e: &io::Error) -> AppendError {
+        if is_full(e) && tail.at == start && tail.blank(len) {
+            if self.room.set(true, 100) {
+                tracing::error!(at = start, "no room for a record: appends are refused until there is");
+            }
+            return self.room.error();
+        }
+        let why = format!("writing the log at {}: {e}", tail.at);
+        self.seal(why.clone());
+        AppendError::Sealed { why }
     }
 
     fn check_open(&self) -> Result<(), AppendError> {
@@ -178,9 +251,6 @@ impl CommitLog {
         }
         if self.is_closed() {
             return Err(AppendError::ShutDown);
-        }
-        if self.room.is_full() {
-            return Err(self.room.error());
         }
         Ok(())
     }
@@ -341,6 +411,14 @@ impl Tail {
     fn holds(&self, bytes: usize) -> bool {
         let end = self.segment.as_ref().map_or(self.at, |segment| segment.end());
         (bytes as u64).saturating_add(SEGMENT_FILLER) <= end.saturating_sub(self.at)
+    }
+
+    /// Clears what a failed write may have left at the tail; whether it could.
+    fn blank(&self, len: usize) -> bool {
+        let Some(segment) = &self.segment else { return false };
+        let within = self.at.saturating_sub(segment.base());
+        let len = (len as u64).min(segment.end().saturating_sub(self.at));
+        segment.file().zero(within, len).is_ok()
     }
 
     /// Writes what is ready.

@@ -86,7 +86,12 @@ pub struct StoreConfig {
     pub max_query: usize,
     /// What the local clock shows: deletion hours and names of index files.
     pub utc_offset: UtcOffset,
+    /// What is done when a thread of the store panics, with the reason: by default the process ends.
+    pub on_failure: OnFailure,
 }
+
+/// What is done when a part without which nothing can be promised has failed.
+pub type OnFailure = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl StoreConfig {
     /// Defaults with everything below one folder.
@@ -127,6 +132,10 @@ impl Default for StoreConfig {
             memory_ratio: 40,
             max_query: 64,
             utc_offset: Arc::new(|_| 0),
+            on_failure: Arc::new(|why| {
+                tracing::error!(why, "the process ends: it could not keep what it acknowledges");
+                std::process::abort();
+            }),
         }
     }
 }

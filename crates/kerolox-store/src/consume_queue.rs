@@ -5,19 +5,19 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use kerolox_wire::names::{QueueId, QueueOffset, TopicName};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::disk::DiskFile;
+use crate::disk::{DiskFile, rewrite};
 
 mod files;
 mod repair;
 mod unit;
 
-use files::Home;
+use files::{Dirty, Home};
 pub(crate) use files::{Files, Place, parse_file_name};
 pub use unit::{UNIT_SIZE, Unit};
 
@@ -37,9 +37,15 @@ pub struct Queue {
     topic: TopicName,
     id: QueueId,
     place: Arc<Place>,
+    /// Records before this log offset belong to a queue of the same name that was deleted there.
+    born_at: u64,
     next: AtomicU64,
     min: AtomicU64,
     max: AtomicU64,
+    /// The queue was deleted: it gives no offsets and takes no units. Set under the append lock.
+    deleted: AtomicBool,
+    /// What this queue adds to the sum over all queues in the last mark that was saved.
+    marked: AtomicU64,
     tail: Mutex<Tail>,
     /// Held to find or open a file, not while it is read or written.
     files: Mutex<Files>,
@@ -49,20 +55,22 @@ pub struct Queue {
 struct Tail {
     /// End in the log of the last unit's record.
     log_end: u64,
-    /// The topic was deleted: late units of it are dropped.
-    destroyed: bool,
 }
 
 impl Queue {
-    pub(crate) fn new(topic: TopicName, id: QueueId, place: Arc<Place>, files: Files) -> Self {
+    /// A queue of the given files whose records stand at or behind `born_at` in the log.
+    pub(crate) fn new(topic: TopicName, id: QueueId, place: Arc<Place>, files: Files, born_at: u64) -> Self {
         let first = files.first() / UNIT_SIZE;
         Self {
             topic,
             id,
             place,
+            born_at,
             next: AtomicU64::new(first),
             min: AtomicU64::new(first),
             max: AtomicU64::new(first),
+            deleted: AtomicBool::new(false),
+            marked: AtomicU64::new(0),
             tail: Mutex::default(),
             files: Mutex::new(files),
         }
@@ -88,8 +96,49 @@ impl Queue {
     }
 
     /// Sets what the log tail gives next.
-    pub fn set_next_offset(&self, next: QueueOffset) {
+    pub(crate) fn set_next_offset(&self, next: QueueOffset) {
+        assert!(next.get() >= self.max.load(Ordering::Acquire), "an offset that was dispatched is never given again");
         self.next.store(next.get(), Ordering::Release);
+    }
+
+    /// Log offset before which records belong to an earlier queue of this name.
+    pub(crate) fn born_at(&self) -> u64 {
+        self.born_at
+    }
+
+    /// Whether the queue was deleted: who still holds it must ask for the queue of its name again.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// Ends the queue: from now on it gives no offsets and takes no units. Called under the append lock.
+    pub(crate) fn set_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+    }
+
+    /// What the queue adds to the sum over all queues: its name and its ends. 0 for one that never had a message.
+    pub(crate) fn checksum(&self) -> u64 {
+        let (max, log_end) = (self.max().get(), self.log_end());
+        if max == 0 {
+            return 0;
+        }
+        let mut name = crc32fast::Hasher::new();
+        name.update(self.topic.as_str().as_bytes());
+        name.update(&self.id.get().to_be_bytes());
+        let mut ends = name.clone();
+        ends.update(&max.to_be_bytes());
+        ends.update(&log_end.to_be_bytes());
+        u64::from(name.finalize()) << 32 | u64::from(ends.finalize())
+    }
+
+    /// What the queue added to the sum in the last mark that was saved.
+    pub(crate) fn marked(&self) -> u64 {
+        self.marked.load(Ordering::Relaxed)
+    }
+
+    /// Notes what the queue added to the sum in a mark that was saved.
+    pub(crate) fn set_marked(&self, checksum: u64) {
+        self.marked.store(checksum, Ordering::Relaxed);
     }
 
     /// First offset that can be read.
@@ -128,7 +177,7 @@ impl Queue {
         let Some((first, units)) = self.news(first.get(), units, tail.log_end) else {
             return Ok(());
         };
-        if tail.destroyed {
+        if self.is_deleted() {
             return Ok(());
         }
         if let Some(unit) = units.iter().find(|unit| !unit.is_message()) {
@@ -203,24 +252,30 @@ impl Queue {
         Ok(Some(self.read_one(at.get())?).filter(Unit::is_message))
     }
 
-    /// Makes all units durable.
+    /// Makes all units durable. Files whose last sync failed are written again first: their pages may be in memory only,
+    /// and the next sync would pass over them.
     ///
     /// # Errors
     /// When the disk fails; the next call tries again.
     pub fn flush(&self) -> io::Result<()> {
-        let (dirty, names_changed) = self.files.lock().take_dirty();
-        let done = || {
-            for start in &dirty {
-                self.file(*start)?.sync_data()?;
-            }
-            if names_changed { self.sync_names() } else { Ok(()) }
-        };
-        let outcome = done();
-        let mut files = self.files.lock();
+        let work = self.files.lock().take_dirty();
+        let outcome = self.sync(&work);
         if outcome.is_err() {
-            files.give_back(&dirty, names_changed);
+            self.files.lock().give_back(work);
         }
         outcome
+    }
+
+    fn sync(&self, work: &Dirty) -> io::Result<()> {
+        for start in &work.files {
+            let file = self.file(*start)?;
+            if work.failed {
+                let written = self.max().get().saturating_mul(UNIT_SIZE).saturating_sub(*start);
+                rewrite(file.as_ref(), 0, written.min(file.len()))?;
+            }
+            file.sync_data()?;
+        }
+        if work.names_changed { self.sync_names() } else { Ok(()) }
     }
 
     /// Closes descriptors that were not used since the last call.
@@ -228,21 +283,13 @@ impl Queue {
         self.files.lock().close_idle();
     }
 
-    /// Removes all files and the folder; what is still on its way to this queue is dropped.
+    /// Removes all files and the folder of a deleted queue.
     ///
     /// # Errors
-    /// When the disk fails.
-    pub fn destroy(&self) -> io::Result<()> {
-        let mut tail = self.tail.lock();
-        tail.destroyed = true;
-        tail.log_end = 0;
-        self.min.store(0, Ordering::Release);
-        self.max.store(0, Ordering::Release);
-        let mut files = self.files.lock();
-        while !files.is_empty() {
-            files.remove_first(self.home())?;
-        }
-        *files = Files::default();
+    /// When the disk fails; the next call goes on.
+    pub(crate) fn destroy(&self) -> io::Result<()> {
+        assert!(self.is_deleted(), "only a deleted queue loses its files");
+        self.remove_files()?;
         let folder = self.home().folder();
         if self.place.disk.exists(&folder)
             && let Err(error) = self.place.disk.remove_dir(&folder)
@@ -253,10 +300,33 @@ impl Queue {
         Ok(())
     }
 
+    /// Drops all units: what comes next was given offsets from the beginning on. Records known so far stay known.
+    ///
+    /// # Errors
+    /// When the disk fails; the next call goes on.
+    pub(crate) fn begin_again(&self) -> io::Result<()> {
+        self.remove_files()?;
+        self.next.store(0, Ordering::Release);
+        Ok(())
+    }
+
+    fn remove_files(&self) -> io::Result<()> {
+        let _tail = self.tail.lock();
+        self.min.store(0, Ordering::Release);
+        self.max.store(0, Ordering::Release);
+        let mut files = self.files.lock();
+        while !files.is_empty() {
+            files.remove_first(self.home())?;
+        }
+        *files = Files::default();
+        Ok(())
+    }
+
     /// What of `units` is not there yet: by its place in the queue and by its place in the log.
     fn news<'a>(&self, first: u64, units: &'a [Unit], log_end: u64) -> Option<(u64, &'a [Unit])> {
         let by_place = to_len(self.max.load(Ordering::Acquire).saturating_sub(first));
-        let by_log = units.iter().take_while(|unit| unit.log_end() <= log_end).count();
+        let begin = log_end.max(self.born_at);
+        let by_log = units.iter().take_while(|unit| unit.log_end() <= begin).count();
         let known = by_place.max(by_log);
         let news = units.get(known..)?;
         (!news.is_empty()).then_some((first.saturating_add(to_u64(known)), news))
@@ -350,7 +420,8 @@ impl Queue {
 
     fn sync_names(&self) -> io::Result<()> {
         let folder = self.home().folder();
-        for dir in folder.ancestors().take(3) {
+        // The queue, its topic, the folder of all queues, and the store's, which holds that one's name.
+        for dir in folder.ancestors().take(4) {
             if self.place.disk.exists(dir) {
                 self.place.disk.sync_dir(dir)?;
             }
@@ -385,7 +456,7 @@ const fn to_u64(len: usize) -> u64 {
 }
 
 /// As [`to_u64`]; saturates elsewhere.
-fn to_len(count: u64) -> usize {
+pub(crate) fn to_len(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use kerolox_wire::names::LogOffset;
 
@@ -48,6 +49,19 @@ pub enum OpenError {
     /// Queues or index cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// There is no log beside files that were derived from one.
+    #[error(
+        "the log folder {} is empty, but {witness}: if its disk is not mounted, mount it; if the log is gone for good, \
+         `kerolox store repair {} --forget-log` puts aside what belonged to it", dir.display(), root.display()
+    )]
+    LogMissing {
+        /// The folder without a log.
+        dir: PathBuf,
+        /// The data directory.
+        root: PathBuf,
+        /// What knew a log.
+        witness: String,
+    },
     /// The disk failed.
     #[error("{}: {source}", path.display())]
     Io {
@@ -94,6 +108,12 @@ pub enum RefusedRecord {
         /// Bytes allowed.
         limit: usize,
     },
+    /// The topic is the store's own.
+    #[error("the topic {topic} is the store's own")]
+    ReservedTopic {
+        /// The topic.
+        topic: String,
+    },
     /// A group without messages.
     #[error("a group of no messages cannot be stored")]
     Empty,
@@ -117,6 +137,12 @@ pub enum AppendError {
         used: u8,
         /// Percent above which appends are refused.
         limit: u8,
+    },
+    /// Another append has held the log for too long: its write hangs.
+    #[error("the log is busy: a write of it has not ended for {} ms", waited.as_millis())]
+    Busy {
+        /// How long this append, or one before it, has waited.
+        waited: Duration,
     },
     /// The store is shut down.
     #[error("the store is shut down")]

@@ -32,12 +32,14 @@ mod store;
 pub mod tables;
 pub mod timers;
 mod times;
+mod tombstone;
 #[cfg(test)]
 mod vectors;
+mod walk;
 mod workers;
 
 pub use batch::{AppendBatch, Appended};
-pub use config::{DELAY_LEVELS_DEFAULT, DelayLevels, FlushMode, StoreConfig, TransferLimit};
+pub use config::{DELAY_LEVELS_DEFAULT, DelayLevels, FlushMode, OnFailure, StoreConfig, TransferLimit};
 pub use consume_queue::{Queue, Unit};
 pub use dispatch::Arrivals;
 pub use error::{AppendError, OpenError, ReadError, RefusedRecord};

@@ -1,5 +1,6 @@
 //! All queues of a store, found by topic and number.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use kerolox_wire::names::{QueueId, TopicName};
 use papaya::{Equivalent, HashMap};
+use parking_lot::Mutex;
 
 use crate::consume_queue::{Files, Place, Queue, UNIT_SIZE, parse_file_name};
 use crate::disk::{DirEntry, Disk};
@@ -52,6 +54,46 @@ pub struct Queues {
     place: Arc<Place>,
     map: HashMap<Key, Arc<Queue>>,
     strangers: Vec<PathBuf>,
+    deleted: Mutex<Deletions>,
+}
+
+/// What deletions leave to be done or to be known.
+#[derive(Default)]
+struct Deletions {
+    /// Where in the log each topic was deleted that dispatch has not passed yet: records before belong to no queue.
+    at: BTreeMap<TopicName, u64>,
+    /// Deleted queues whose files are still there.
+    doomed: Vec<Arc<Queue>>,
+}
+
+/// Names and ends of all queues in two numbers, by which a mark knows the queues it was made beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct QueueSum {
+    names: u32,
+    ends: u32,
+}
+
+impl QueueSum {
+    /// The sum as a mark keeps it.
+    pub(crate) const fn to_bits(self) -> u64 {
+        (self.names as u64) << 32 | self.ends as u64
+    }
+
+    /// The sum that a mark has kept.
+    #[allow(clippy::cast_possible_truncation, reason = "the two halves of the number")]
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self { names: (bits >> 32) as u32, ends: bits as u32 }
+    }
+
+    /// Adds what one queue or several add.
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        Self { names: self.names.wrapping_add(other.names), ends: self.ends.wrapping_add(other.ends) }
+    }
+
+    /// Whether the same queues are there, wherever they end.
+    pub(crate) const fn same_names(self, other: Self) -> bool {
+        self.names == other.names
+    }
 }
 
 impl Queues {
@@ -64,7 +106,7 @@ impl Queues {
     pub fn load(disk: Arc<dyn Disk>, root: &Path, file_size: u64) -> Result<Self, LoadError> {
         let file_size = file_size.max(1).div_ceil(UNIT_SIZE).saturating_mul(UNIT_SIZE);
         let place = Arc::new(Place::new(disk, root, file_size));
-        let mut queues = Self { place, map: HashMap::new(), strangers: Vec::new() };
+        let mut queues = Self { place, map: HashMap::new(), strangers: Vec::new(), deleted: Mutex::default() };
         for (path, entry) in queues.list(root)? {
             match TopicName::parse(&entry.name) {
                 Ok(topic) if entry.is_dir => queues.load_topic(&path, &topic)?,
@@ -96,7 +138,10 @@ impl Queues {
         if let Some(queue) = map.get(&KeyRef { topic, id }) {
             return queue.clone();
         }
-        let fresh = || Arc::new(Queue::new(topic.clone(), id, self.place.clone(), Files::default()));
+        // Held until the queue is known: a deletion meanwhile would miss it.
+        let deleted = self.deleted.lock();
+        let born_at = deleted.at.get(topic).copied().unwrap_or(0);
+        let fresh = || Arc::new(Queue::new(topic.clone(), id, self.place.clone(), Files::default(), born_at));
         map.get_or_insert_with(Key { topic: topic.clone(), id }, fresh).clone()
     }
 
@@ -106,34 +151,68 @@ impl Queues {
         self.map.pin().values().cloned().collect()
     }
 
-    /// Removes the queues of all topics that `doomed` picks, with their files; returns those topics.
+    /// The queues of one topic.
+    #[must_use]
+    pub fn of_topic(&self, topic: &TopicName) -> Vec<Arc<Queue>> {
+        self.map.pin().values().filter(|queue| queue.topic() == topic).cloned().collect()
+    }
+
+    /// A handle of a name that is no queue of this store: for records that take no place in any.
+    pub(crate) fn detached(&self, topic: &TopicName) -> Arc<Queue> {
+        Arc::new(Queue::new(topic.clone(), QueueId::new(0), self.place.clone(), Files::default(), 0))
+    }
+
+    /// Deletes the queues of a topic at a log offset: records before it no longer enter a queue of this name, those
+    /// behind it enter new ones. The files go with [`Self::finish_deletions`]. Called under the append lock, or while
+    /// nothing is appended. Returns whether there were any.
+    pub(crate) fn delete(&self, topic: &TopicName, at: u64) -> bool {
+        let mut deleted = self.deleted.lock();
+        let own = self.of_topic(topic).into_iter().filter(|queue| queue.born_at() < at || at == 0);
+        let own: Vec<_> = own.collect();
+        deleted.at.insert(topic.clone(), at);
+        for queue in &own {
+            queue.set_deleted();
+            self.map.pin().remove(&KeyRef { topic, id: queue.id() });
+        }
+        let any = !own.is_empty();
+        deleted.doomed.extend(own);
+        any
+    }
+
+    /// Forgets where topics were deleted before `passed`, a log offset that dispatch has reached.
+    pub(crate) fn forget_deletions(&self, passed: u64) {
+        self.deleted.lock().at.retain(|_, at| *at >= passed);
+    }
+
+    /// Removes the files of deleted queues. Until it succeeds, no unit of a queue of the same name may be written.
     ///
     /// # Errors
-    /// When the disk fails; queues whose files are still there then stay known.
-    pub fn remove_where(&self, doomed: &dyn Fn(&TopicName) -> bool) -> io::Result<Vec<TopicName>> {
-        let mut topics = Vec::new();
-        for queue in self.all() {
-            let topic = queue.topic();
-            if !topics.contains(topic) && !doomed(topic) {
-                continue;
-            }
-            queue.destroy()?;
-            self.map.pin().remove(&KeyRef { topic, id: queue.id() });
-            if !topics.contains(topic) {
-                topics.push(topic.clone());
-            }
+    /// When the disk fails; the next call goes on.
+    pub(crate) fn finish_deletions(&self) -> io::Result<()> {
+        let mut deleted = self.deleted.lock();
+        if deleted.doomed.is_empty() {
+            return Ok(());
         }
-        for topic in &topics {
-            let folder = self.place.root.join(topic.as_str());
-            if self.place.disk.exists(&folder) && self.place.disk.list(&folder)?.is_empty() {
-                self.place.disk.remove_dir(&folder)?;
+        while let Some(queue) = deleted.doomed.last() {
+            queue.destroy()?;
+            let folder = self.place.root.join(queue.topic().as_str());
+            if self.place.disk.exists(&folder) {
+                self.place.disk.sync_dir(&folder)?;
+                if self.place.disk.list(&folder)?.is_empty() {
+                    self.place.disk.remove_dir(&folder)?;
+                }
             }
+            deleted.doomed.pop();
         }
         // A topic of the same name may be made anew: nothing of this one may come back then.
-        if !topics.is_empty() && self.place.disk.exists(&self.place.root) {
-            self.place.disk.sync_dir(&self.place.root)?;
-        }
-        Ok(topics)
+        if self.place.disk.exists(&self.place.root) { self.place.disk.sync_dir(&self.place.root) } else { Ok(()) }
+    }
+
+    /// Names and ends of all queues, and what each adds to them.
+    pub(crate) fn sum(&self) -> (QueueSum, Vec<(Arc<Queue>, u64)>) {
+        let each: Vec<_> = self.all().into_iter().map(|queue| (queue.checksum(), queue)).collect();
+        let sum = each.iter().fold(QueueSum::default(), |sum, (own, _)| sum.plus(QueueSum::from_bits(*own)));
+        (sum, each.into_iter().map(|(own, queue)| (queue, own)).collect())
     }
 
     /// Closes descriptors that no queue used since the last call.
@@ -148,7 +227,7 @@ impl Queues {
             match parse_queue_id(&entry.name) {
                 Some(id) if entry.is_dir => {
                     let files = self.load_files(&path)?;
-                    let queue = Queue::new(topic.clone(), id, self.place.clone(), files);
+                    let queue = Queue::new(topic.clone(), id, self.place.clone(), files, 0);
                     self.map.pin().insert(Key { topic: topic.clone(), id }, Arc::new(queue));
                 }
                 _ => self.strangers.push(path),
@@ -320,10 +399,15 @@ mod tests {
         for (name, id) in [("A", 0), ("A", 1), ("B", 0)] {
             fill(&queues, name, id);
         }
-        assert_eq!(queues.remove_where(&|topic| topic.as_str() == "A").unwrap(), [topic("A")]);
+        assert!(queues.delete(&topic("A"), 9));
+        queues.finish_deletions().unwrap();
         assert!(!dir.path().join("A").exists());
         assert_eq!(queues.all().len(), 1);
         fill(&queues, "A", 1);
+        assert_eq!(load(dir.path()).unwrap().all().len(), 1, "a record from before the deletion enters no queue");
+        queues.forget_deletions(10);
+        let unit = Unit { log_offset: 9, size: 9, tags_code: 0 };
+        queues.get_or_create(&topic("A"), QueueId::new(1)).append(QueueOffset::ZERO, &[unit]).unwrap();
         assert_eq!(load(dir.path()).unwrap().all().len(), 2);
     }
 }

@@ -7,23 +7,25 @@ use std::sync::Arc;
 
 use kerolox_wire::clock::Clock;
 use kerolox_wire::names::QueueOffset;
-use kerolox_wire::record::{BodyCheck, Peek, Record, RecordError, peek};
+use kerolox_wire::record::{BodyCheck, Peek, Record, peek};
 
 use crate::checkpoint::Checkpoint;
-use crate::commit_log::{CommitLog, filler};
-use crate::config::{SEGMENT_FILLER, StoreConfig};
-use crate::disk::{Allocate, Disk, OpenMode};
+use crate::commit_log::{CommitLog, is_full};
+use crate::config::StoreConfig;
+use crate::consume_queue::{Queue, to_len};
+use crate::disk::{Allocate, Disk, OpenMode, rewrite};
 use crate::dispatch::{Dispatch, Sources};
 use crate::error::OpenError;
 use crate::index::{Index, IndexOpen};
-use crate::mark::Mark;
-use crate::queues::Queues;
+use crate::mark::{Mark, record_bytes};
+use crate::queues::{QueueSum, Queues};
 use crate::segment::Segment;
+use crate::walk::{Place, Walk, Walked, own_offset};
 
-/// Bytes looked at with one read while walking the log.
-const WALK_BYTES: u64 = 1 << 20;
-/// After a clean stop without a mark the walk begins this many files before the end, as the reference does.
+/// After a crash without a mark the walk begins at most this many files before the end.
 const FILES_WALKED: usize = 3;
+/// Units at the end of a queue that are compared with their records.
+const UNITS_COMPARED: u64 = 8;
 
 /// Places of the files below the root.
 pub(crate) struct Paths {
@@ -61,14 +63,16 @@ pub(crate) struct Recovered {
 struct Known {
     abnormal: bool,
     checkpoint: Checkpoint,
+    /// The last mark, where it belongs to this log.
     mark: Option<Mark>,
     /// Log end of the newest unit in any queue.
     queues_end: u64,
-    /// There are fewer queues than the mark tells of.
-    queues_lost: bool,
 }
 
 /// Opens log, queues and index and brings them into agreement.
+///
+/// The log alone decides what exists: its end is where the last sound record ends. Checkpoint, mark and queues say only
+/// where to begin looking, and only as far as the log bears them out.
 pub(crate) fn recover(
     config: &StoreConfig,
     disk: &Arc<dyn Disk>,
@@ -87,49 +91,238 @@ pub(crate) fn recover(
     let checkpoint = Checkpoint::load(disk.as_ref(), &paths.checkpoint).map_err(OpenError::io(&paths.checkpoint))?;
     let mark = Mark::load(disk.as_ref(), &paths.checkpoint, &checkpoint).map_err(OpenError::io(&paths.checkpoint))?;
     if log.segments().list().is_empty() {
-        // Without a log, queues and index point to nothing.
-        queues.remove_where(&|_| true).map_err(OpenError::io(&paths.queues))?;
+        refuse_missing_log(config, &queues, &checkpoint, mark.as_ref(), abnormal)?;
+    }
+    // From here on files are changed: a crash meanwhile must be seen by the next start.
+    leave_abort(disk.as_ref(), &config.root)?;
+    log.segments().sync_names().map_err(OpenError::io(log.segments().dir()))?;
+    if log.segments().list().is_empty() {
+        // A crash before the first sync took the log; what was derived from it points to nothing.
+        discard_all(&queues).map_err(OpenError::io(&paths.queues))?;
         remove_files(disk.as_ref(), &paths.index)?;
     }
     let index = open_index(config, disk, clock, &paths, abnormal, &checkpoint)?;
-    let mark = mark.filter(|mark| is_plausible(mark, &log));
+    let mark = fitting(mark, &log)?;
     let queues_end = recover_queues(&queues, abnormal, mark.as_ref()).map_err(OpenError::io(&paths.queues))?;
-    let queues_found = queues.all().iter().filter(|queue| queue.max() > QueueOffset::ZERO).count() as u64;
-    let queues_lost = mark.is_some_and(|mark| mark.queues > queues_found);
-    let known = Known { abnormal, checkpoint, mark, queues_end, queues_lost };
+    let known = Known { abnormal, checkpoint, mark, queues_end };
 
-    let begin = log.begin();
-    let (walk_from, dispatch_from) = starts(&log, &queues, &known, config)?;
-    let walk = Walk { log: &log, check: config.check_crc_on_recover };
-    let walked = walk.run(walk_from)?;
+    let walk_from = walk_start(&log, &queues, &known, config)?;
+    let walked = Walk { log: &log, check: config.check_crc_on_recover }.run(walk_from)?;
     tracing::info!(abnormal, from = walk_from, end = walked.end, records = walked.records, "log recovered");
     cut(&log, &walked, &known)?;
+    let durable = if abnormal { secure(&log, walk_from, walked.end)? } else { walked.end };
     let last_ms = if walked.last_ms == 0 { checkpoint.log_ms } else { walked.last_ms };
     log.set_end(walked.end, last_ms);
 
-    let dispatch_from = dispatch_from.clamp(begin, walked.end);
-    // After a crash a unit may be torn, or outlive the record it was made for: those that will be made again go first.
-    let trusted = if abnormal { dispatch_from } else { walked.end };
-    for queue in queues.all() {
-        let settle = || {
-            if queue.log_end() > trusted {
-                queue.truncate(trusted)?;
-            }
-            queue.correct_min(begin)
-        };
-        settle().map_err(OpenError::io(&paths.queues))?;
+    let dispatch_from =
+        dispatch_start(&log, &queues, &known, &walked, walk_from).map_err(OpenError::io(&paths.queues))?;
+    // After a crash a unit may be torn, or outlive the record it was made for: only what was durable before is kept.
+    let trusted = match &known.mark {
+        _ if !abnormal => walked.end,
+        Some(mark) => mark.complete.min(walked.end),
+        None => dispatch_from,
+    };
+    correct_queues(&queues, trusted, log.begin()).map_err(OpenError::io(&paths.queues))?;
+    let index_from = index_start(index.as_ref(), &known, &log, dispatch_from)?;
+    let last = match &known.mark {
+        Some(mark) if mark.complete == dispatch_from => mark.last.map(|last| last.at),
+        _ if dispatch_from == walked.end => walked.last,
+        _ => None,
+    };
+    let dispatch = Dispatch::new(dispatch_from, index_from, last);
+    let sources = Sources {
+        log: &log,
+        queues: &queues,
+        index: index.as_ref(),
+        delay_levels: &config.delay_levels,
+        end: log.end(),
+    };
+    derive_queues(&sources, &dispatch).map_err(OpenError::io(&paths.queues))?;
+    Ok(Recovered { log, queues, index, dispatch, checkpoint, durable })
+}
+
+/// Dispatches the rest of the log. Appends need to know where each queue ends; the index may follow later.
+fn derive_queues(sources: &Sources<'_>, dispatch: &Dispatch) -> io::Result<()> {
+    while dispatch.done() < sources.end {
+        dispatch.step_in_recovery(sources)?;
     }
-    let index_from = index_start(index.as_ref(), &known, dispatch_from).max(begin);
-    let dispatch = Dispatch::new(dispatch_from, index_from);
-    let sources = Sources { log: &log, queues: &queues, index: index.as_ref(), delay_levels: &config.delay_levels };
-    // Appends need to know where each queue ends. The index may follow later.
-    while dispatch.done() < log.end() {
-        dispatch.step_without_catching_up(&sources).map_err(OpenError::io(&paths.queues))?;
-    }
-    for queue in queues.all() {
+    dispatch.finish_recovery(sources)?;
+    for queue in sources.queues.all() {
         queue.set_next_offset(queue.max());
     }
-    Ok(Recovered { log, queues, index, dispatch, checkpoint, durable: walk_from.min(walked.end) })
+    Ok(())
+}
+
+/// Stops a start without a log where there was one: its disk may not be mounted, and what is stored now would be lost
+/// with the log that comes back, or the log with it.
+fn refuse_missing_log(
+    config: &StoreConfig,
+    queues: &Queues,
+    checkpoint: &Checkpoint,
+    mark: Option<&Mark>,
+    abnormal: bool,
+) -> Result<(), OpenError> {
+    let stored = mark.map_or(0, |mark| mark.complete);
+    let with_files = queues.all().len();
+    let witness = if stored > 0 {
+        format!("the checkpoint knows {stored} bytes of it")
+    } else if checkpoint.log_ms > 0 {
+        "the checkpoint knows messages in it".to_owned()
+    } else if with_files > 0 && !abnormal {
+        format!("{with_files} queues point into it")
+    } else {
+        return Ok(());
+    };
+    Err(OpenError::LogMissing { dir: config.commit_log_dir.clone(), root: config.root.clone(), witness })
+}
+
+/// The mark, where it belongs to the log that is there.
+fn fitting(mark: Option<Mark>, log: &CommitLog) -> Result<Option<Mark>, OpenError> {
+    let Some(found) = mark else { return Ok(None) };
+    let fits = found.fits(log).map_err(OpenError::io(log.segments().dir()))?;
+    if !fits && !log.segments().list().is_empty() {
+        tracing::warn!(complete = found.complete, "the checkpoint's mark belongs to another log and is not used");
+    }
+    Ok(fits.then_some(found))
+}
+
+/// Writes what was walked once more and syncs it. After a failed sync the system may show what the disk does not have,
+/// and would not write it again by itself. Returns how far the log is durable.
+fn secure(log: &CommitLog, from: u64, end: u64) -> Result<u64, OpenError> {
+    for segment in log.segments().list().iter().filter(|s| s.base() < end && s.end() > from) {
+        let range = from.max(segment.base())..end.min(segment.end());
+        let within = |offset: u64| offset.saturating_sub(segment.base());
+        match rewrite(segment.file(), within(range.start), within(range.end)) {
+            Err(e) if is_full(&e) => {
+                tracing::warn!(file = %segment.path().display(), "no room to make sure that the end of the log is on the disk");
+                return Ok(from.min(end));
+            }
+            other => other.map_err(OpenError::io(segment.path()))?,
+        }
+        log.segments().sync(segment).map_err(OpenError::io(segment.path()))?;
+    }
+    Ok(end)
+}
+
+/// Cuts each queue to what is not dispatched again, and moves its beginning to the log's.
+fn correct_queues(queues: &Queues, trusted: u64, begin: u64) -> io::Result<()> {
+    for queue in queues.all() {
+        if queue.log_end() > trusted {
+            queue.truncate(trusted)?;
+        }
+        queue.correct_min(begin)?;
+    }
+    Ok(())
+}
+
+/// Where to begin dispatching.
+fn dispatch_start(log: &CommitLog, queues: &Queues, known: &Known, walked: &Walked, walk_from: u64) -> io::Result<u64> {
+    let (begin, end) = (log.begin(), walked.end);
+    if let Some(mark) = &known.mark {
+        match compare(queues, mark, walked) {
+            Queued::AsMarked => return Ok(mark.complete.clamp(begin, end)),
+            Queued::Elsewhere { oldest } => {
+                tracing::warn!(
+                    from = oldest,
+                    "queues do not end where they did: what they lack is made anew from the log"
+                );
+                let foreign = discard_foreign(log, queues, end)?;
+                return Ok(if foreign { begin } else { oldest.clamp(begin, end) });
+            }
+            Queued::Others => {
+                tracing::warn!("queues are missing: what they held is made anew from the log");
+                discard_foreign(log, queues, end)?;
+                return Ok(begin);
+            }
+        }
+    }
+    if discard_foreign(log, queues, end)? || queues.all().is_empty() {
+        return Ok(begin);
+    }
+    // The reference begins to dispatch where it begins to walk, and loses what queues lack before that.
+    let from = if known.abnormal { walk_from.min(known.queues_end) } else { known.queues_end };
+    Ok(from.clamp(begin, end))
+}
+
+/// How the queues that are there compare with those that a mark was made beside.
+enum Queued {
+    /// The same.
+    AsMarked,
+    /// The same names, but with other ends; the oldest of these.
+    Elsewhere { oldest: u64 },
+    /// Some are missing or new.
+    Others,
+}
+
+fn compare(queues: &Queues, mark: &Mark, walked: &Walked) -> Queued {
+    // What was deleted after the mark may be gone already, or not yet.
+    let deleted = |queue: &Queue| walked.tombstones.iter().any(|tombstone| tombstone.topic == *queue.topic());
+    let (_, each) = queues.sum();
+    let kept = each.iter().filter(|(queue, _)| !deleted(queue));
+    let gone = walked.tombstones.iter().map(|tombstone| tombstone.marked);
+    let found = kept.clone().map(|(_, own)| QueueSum::from_bits(*own)).chain(gone);
+    let found = found.fold(QueueSum::default(), QueueSum::plus);
+    if found == mark.queues {
+        return Queued::AsMarked;
+    }
+    if found.same_names(mark.queues) {
+        let oldest = kept.filter(|(_, own)| *own != 0).map(|(queue, _)| queue.log_end()).min().unwrap_or(0);
+        return Queued::Elsewhere { oldest };
+    }
+    Queued::Others
+}
+
+/// Removes queues whose last unit points to no record of theirs: they belong to another log. Returns whether there were
+/// any.
+fn discard_foreign(log: &CommitLog, queues: &Queues, end: u64) -> io::Result<bool> {
+    let mut foreign = Vec::new();
+    for queue in queues.all() {
+        if queue.log_end() > end {
+            queue.truncate(end)?;
+        }
+        if !foreign.contains(queue.topic()) && !belongs(log, &queue)? {
+            tracing::warn!(topic = %queue.topic(), queue = %queue.id(), "a queue points to records of another log: it is made anew");
+            foreign.push(queue.topic().clone());
+        }
+    }
+    for topic in &foreign {
+        queues.delete(topic, 0);
+    }
+    queues.finish_deletions()?;
+    Ok(!foreign.is_empty())
+}
+
+/// Whether one of a queue's last units points to a record of that queue, or to none that is still held.
+fn belongs(log: &CommitLog, queue: &Queue) -> io::Result<bool> {
+    let max = queue.max();
+    let from = QueueOffset::new(max.get().saturating_sub(UNITS_COMPARED));
+    let mut units = Vec::new();
+    let first = queue.units(from, to_len(UNITS_COMPARED), &mut units)?;
+    if units.is_empty() {
+        return Ok(true);
+    }
+    for (n, unit) in units.iter().enumerate().rev() {
+        if unit.log_offset < log.begin() {
+            return Ok(true);
+        }
+        let Some(bytes) = record_bytes(log, unit.log_offset)? else { continue };
+        let Ok(record) = Record::parse(&bytes, BodyCheck::Skip) else { continue };
+        let is_own = record.topic() == queue.topic().as_str()
+            && record.queue_id() == queue.id()
+            && record.queue_offset() == first + n as u64
+            && record.log_offset().get() == unit.log_offset;
+        if is_own {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn discard_all(queues: &Queues) -> io::Result<()> {
+    for queue in queues.all() {
+        queues.delete(queue.topic(), 0);
+    }
+    queues.finish_deletions()
 }
 
 /// Leaves the sign that the store is in use: still there at the next start, it tells of a crash.
@@ -174,42 +367,41 @@ fn recover_queues(queues: &Queues, abnormal: bool, mark: Option<&Mark>) -> io::R
     Ok(end)
 }
 
-/// A mark must lie in the log that is there.
-fn is_plausible(mark: &Mark, log: &CommitLog) -> bool {
-    let list = log.segments().list();
-    let (Some(first), Some(last)) = (list.first(), list.last()) else { return false };
-    mark.complete >= first.base() && mark.complete <= last.end()
-}
-
-/// Where to begin walking the log, and where to begin dispatching it.
-fn starts(log: &CommitLog, queues: &Queues, known: &Known, config: &StoreConfig) -> Result<(u64, u64), OpenError> {
-    let begin = log.begin();
-    if let Some(mark) = known.mark {
-        if known.queues_lost {
-            tracing::warn!("queues are missing: all queues are made anew from the log");
-            return Ok((mark.complete, begin));
-        }
-        return Ok((mark.complete, mark.complete));
+/// Where to begin walking the log.
+fn walk_start(log: &CommitLog, queues: &Queues, known: &Known, config: &StoreConfig) -> Result<u64, OpenError> {
+    if let Some(mark) = &known.mark {
+        return Ok(mark.complete);
     }
     let list = log.segments().list();
+    // A file that another follows is complete; what a crash has damaged in it is met when it is dispatched or read.
+    let newest = newest_with_records(&list)?;
     if !known.abnormal {
-        let walk_from = match last_unit_is_sound(log, queues, known.queues_end, config) {
+        return Ok(match last_unit_is_sound(log, queues, known.queues_end, config) {
             true => known.queues_end,
-            false => list.iter().rev().nth(FILES_WALKED - 1).map_or(begin, |segment| segment.base()),
-        };
-        return Ok((walk_from, known.queues_end));
+            false => newest,
+        });
     }
     let until_ms = known.checkpoint.recover_from_ms(false);
-    let mut walk_from = begin;
-    for segment in list.iter().rev() {
+    let mut from = newest;
+    for segment in list.iter().rev().filter(|segment| segment.base() <= newest).take(FILES_WALKED) {
+        from = segment.base();
         let first = first_record_ms(segment).map_err(OpenError::io(segment.path()))?;
         if first.is_some_and(|ms| ms != 0 && ms <= until_ms) {
-            walk_from = segment.base();
             break;
         }
     }
-    // The reference begins to dispatch where it begins to walk, and loses what queues lack before that.
-    Ok((walk_from, walk_from.min(known.queues_end)))
+    Ok(from)
+}
+
+/// First offset of the newest file that begins with something; of the oldest one when none does.
+fn newest_with_records(list: &[Arc<Segment>]) -> Result<u64, OpenError> {
+    for segment in list.iter().rev() {
+        let head = segment.file().slice(0, 8).map_err(OpenError::io(segment.path()))?;
+        if peek(&head) != Peek::Blank {
+            return Ok(segment.base());
+        }
+    }
+    Ok(list.first().map_or(0, |first| first.base()))
 }
 
 /// After a clean stop the newest unit's record is nearly the log's last: if it is whole, nothing before it needs a look.
@@ -224,8 +416,7 @@ fn last_unit_is_sound(log: &CommitLog, queues: &Queues, queues_end: u64, config:
     };
     let Some(segment) = log.segments().find(unit.log_offset) else { return false };
     let walk = Walk { log, check: config.check_crc_on_recover };
-    let mut bytes = Vec::new();
-    matches!(walk.at(&segment, unit.log_offset, &mut bytes), Ok(Place::Record { size, .. }) if size == u64::from(unit.size))
+    matches!(walk.at(&segment, unit.log_offset), Ok(Place::Record { size, .. }) if size == u64::from(unit.size))
 }
 
 fn first_record_ms(segment: &Segment) -> io::Result<Option<i64>> {
@@ -237,18 +428,23 @@ fn first_record_ms(segment: &Segment) -> io::Result<Option<i64>> {
 }
 
 /// Where the index must go on.
-fn index_start(index: Option<&Index>, known: &Known, dispatch_from: u64) -> u64 {
-    let Some(index) = index else { return dispatch_from };
+fn index_start(index: Option<&Index>, known: &Known, log: &CommitLog, dispatch_from: u64) -> Result<u64, OpenError> {
+    let Some(index) = index else { return Ok(dispatch_from) };
     let (_, last) = index.last_end();
-    let start = match known.mark {
+    let is_here = || -> io::Result<bool> {
+        let bytes = if last < log.begin() { None } else { record_bytes(log, last)? };
+        Ok(last < log.begin() || bytes.is_some_and(|bytes| own_offset(&bytes) == Some(last)))
+    };
+    let start = match &known.mark {
         Some(mark) if mark.index_last > last => last,
         Some(mark) => mark.indexed,
-        // What the reference left is as far as its queues, but for an index that is missing altogether.
-        None if last == 0 => 0,
+        // What the reference left is as far as its queues, but for an index that is missing or of another log.
+        None if last == 0 || !is_here().map_err(OpenError::io(log.segments().dir()))? => 0,
         None if known.abnormal => last.min(dispatch_from),
         None => dispatch_from,
     };
-    index.rebuild_from().map_or(start, |from| from.min(start)).min(dispatch_from)
+    let start = index.rebuild_from().map_or(start, |from| from.min(start));
+    Ok(start.min(dispatch_from).max(log.begin()))
 }
 
 fn remove_files(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
@@ -274,179 +470,14 @@ fn cut(log: &CommitLog, walked: &Walked, known: &Known) -> Result<(), OpenError>
     let first_cut = first_cut.max(segments.begin().unwrap_or(0).saturating_add(1));
     segments.remove_from(first_cut).map_err(OpenError::io(segments.dir()))?;
     let Some(segment) = segments.find(walked.end) else { return Ok(()) };
+    assert!(walked.end >= segment.base(), "a cut is inside of its file");
     if known.mark.is_some() && !known.abnormal {
         // We stopped cleanly and left zeros.
         return Ok(());
     }
     let within = walked.end.saturating_sub(segment.base());
     let rest = segment.end().saturating_sub(walked.end);
-    segment.file().zero(within, rest).map_err(OpenError::io(segment.path()))
-}
-
-/// What stands at one place of the log.
-enum Place {
-    Record {
-        size: u64,
-        store_ms: i64,
-    },
-    /// The rest of the file is unused.
-    FileEnd,
-    /// No record, and why.
-    Nothing(String),
-}
-
-/// How a walk ended.
-struct Walked {
-    /// Behind the last good record.
-    end: u64,
-    /// Store time of the last record, 0 when there was none.
-    last_ms: i64,
-    records: u64,
-    /// What stood at the end, if it was not simply blank.
-    stop: Option<String>,
-}
-
-/// Goes through the log record by record.
-struct Walk<'a> {
-    log: &'a CommitLog,
-    check: bool,
-}
-
-impl Walk<'_> {
-    fn run(&self, from: u64) -> Result<Walked, OpenError> {
-        let list = self.log.segments().list();
-        let mut walked = Walked { end: from, last_ms: 0, records: 0, stop: None };
-        let mut bytes = Vec::new();
-        for (number, segment) in list.iter().enumerate().filter(|(_, s)| s.end() > from) {
-            if segment.end() <= walked.end {
-                continue;
-            }
-            if self.file(segment, &mut walked, &mut bytes).map_err(OpenError::io(segment.path()))? {
-                continue;
-            }
-            let later = list.get(number.saturating_add(1)..).unwrap_or_default();
-            match self.next_sound(later, &mut bytes)? {
-                Some(next) => bridge(&list, next, &mut walked)?,
-                None => break,
-            }
-        }
-        Ok(walked)
-    }
-
-    /// Walks one file; `true` when it ends with a filler, so that the log goes on in the next.
-    fn file(&self, segment: &Segment, walked: &mut Walked, bytes: &mut Vec<u8>) -> io::Result<bool> {
-        bytes.clear();
-        let mut loaded_at = walked.end;
-        loop {
-            let skip = usize::try_from(walked.end.saturating_sub(loaded_at)).map_err(io::Error::other)?;
-            let rest = bytes.get(skip..).unwrap_or_default();
-            let wanted = match peek(rest) {
-                _ if rest.len() < 8 => WALK_BYTES,
-                Peek::Record { size } if u64::from(size) > rest.len() as u64 => u64::from(size).max(WALK_BYTES),
-                _ => 0,
-            };
-            let left = segment.end().saturating_sub(walked.end);
-            if wanted > 0 && left > rest.len() as u64 {
-                loaded_at = walked.end;
-                let len = usize::try_from(wanted.min(left)).map_err(io::Error::other)?;
-                bytes.resize(len, 0);
-                segment.file().read_at(loaded_at.saturating_sub(segment.base()), bytes)?;
-                continue;
-            }
-            match self.judge(rest, walked.end, segment.end()) {
-                Place::Record { size, store_ms } => {
-                    walked.end = walked.end.saturating_add(size);
-                    walked.last_ms = store_ms;
-                    walked.records = walked.records.saturating_add(1);
-                }
-                Place::FileEnd => {
-                    walked.end = segment.end();
-                    return Ok(true);
-                }
-                Place::Nothing(why) => {
-                    walked.stop = (!why.is_empty()).then_some(why);
-                    return Ok(false);
-                }
-            }
-        }
-    }
-
-    /// What stands at one place.
-    fn at(&self, segment: &Segment, offset: u64, bytes: &mut Vec<u8>) -> io::Result<Place> {
-        let within = offset.saturating_sub(segment.base());
-        let left = segment.end().saturating_sub(offset);
-        bytes.resize(8, 0);
-        segment.file().read_at(within, bytes)?;
-        if let Peek::Record { size } = peek(bytes)
-            && u64::from(size) <= left
-        {
-            bytes.resize(usize::try_from(size).map_err(io::Error::other)?, 0);
-            segment.file().read_at(within, bytes)?;
-        }
-        Ok(self.judge(bytes, offset, segment.end()))
-    }
-
-    fn judge(&self, bytes: &[u8], at: u64, file_end: u64) -> Place {
-        let left = file_end.saturating_sub(at);
-        let size = match peek(bytes) {
-            Peek::Record { size } => u64::from(size),
-            Peek::Filler { size } if u64::from(size) == left => return Place::FileEnd,
-            Peek::Filler { size } => return Place::Nothing(format!("a filler of {size} bytes where {left} are left")),
-            Peek::Blank => return Place::Nothing(String::new()),
-            Peek::Bad => return Place::Nothing("neither record nor filler".into()),
-        };
-        if size.saturating_add(SEGMENT_FILLER) > left {
-            return Place::Nothing(format!("a record of {size} bytes where {left} are left"));
-        }
-        let check = if self.check { BodyCheck::Crc } else { BodyCheck::Skip };
-        match Record::parse(bytes, check) {
-            Ok(record) if is_torn(&record) => Place::Nothing("a record whose last bytes were never written".into()),
-            Ok(record) if record.log_offset().get() == at => Place::Record { size, store_ms: record.store_timestamp() },
-            Ok(record) => Place::Nothing(format!("a record that says it stands at {}", record.log_offset())),
-            // Complete as bytes, only not for us: the reference reads on, and so do we.
-            Err(RecordError::Field { .. }) if own_offset(bytes) == Some(at) => Place::Record { size, store_ms: 0 },
-            Err(e) => Place::Nothing(e.to_string()),
-        }
-    }
-
-    /// The first later file that begins with a whole record: proof that the log once went on.
-    fn next_sound<'s>(
-        &self,
-        later: &'s [Arc<Segment>],
-        bytes: &mut Vec<u8>,
-    ) -> Result<Option<&'s Arc<Segment>>, OpenError> {
-        for segment in later {
-            let place = self.at(segment, segment.base(), bytes).map_err(OpenError::io(segment.path()))?;
-            if matches!(place, Place::Record { .. }) {
-                return Ok(Some(segment));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// Gives up the damaged rest of a file rather than all later ones: a filler lets every reader pass.
-fn bridge(list: &[Arc<Segment>], next: &Segment, walked: &mut Walked) -> Result<(), OpenError> {
-    for segment in list.iter().filter(|s| s.end() > walked.end && s.base() < next.base()) {
-        let at = walked.end.max(segment.base());
-        let rest = segment.end().saturating_sub(at);
-        tracing::error!(file = %segment.path().display(), at, bytes = rest, why = ?walked.stop,
-            "damaged log: the rest of this file is given up, later files are kept");
-        segment.write(at, &filler(rest)).map_err(OpenError::io(segment.path()))?;
-        segment.file().sync_data().map_err(OpenError::io(segment.path()))?;
-    }
-    walked.end = next.base();
-    walked.stop = None;
-    Ok(())
-}
-
-fn own_offset(bytes: &[u8]) -> Option<u64> {
-    bytes.get(28..36).and_then(|b| b.first_chunk()).map(|b| u64::from_be_bytes(*b))
-}
-
-/// Whether a write ended inside of the record, behind its body: a killed process may leave the pages before and none of
-/// those after. The body's checksum does not cover what follows it, but neither a topic nor a properties text ends in a
-/// zero byte, which is what an unwritten page holds: a batch stores no other.
-fn is_torn(record: &Record<'_>) -> bool {
-    record.properties_bytes().last() == Some(&0) || record.topic().ends_with('\0')
+    segment.file().zero(within, rest).map_err(OpenError::io(segment.path()))?;
+    // Bytes that came back with the loss of power would be taken for records behind newer ones.
+    segments.sync(&segment).map_err(OpenError::io(segment.path()))
 }

@@ -104,9 +104,11 @@ pub(crate) fn delete_segments(
         if !is_due(oldest)? || (deleted > 0 && !pause()) {
             break;
         }
-        tracing::info!(file = %oldest.path().display(), "deleting a log file");
-        log.segments().remove_first()?;
-        deleted = deleted.saturating_add(1);
+        // Another round may have taken it during the pause: then the next one is judged anew.
+        if log.segments().remove_oldest(oldest)? {
+            tracing::info!(file = %oldest.path().display(), "log file deleted");
+            deleted = deleted.saturating_add(1);
+        }
     }
     Ok(deleted)
 }

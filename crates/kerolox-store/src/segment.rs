@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use crate::disk::{Allocate, Disk, DiskFile, OpenMode};
+use crate::disk::{Allocate, Disk, DiskFile, OpenMode, create_dir_durable};
 use crate::error::OpenError;
 
 /// One file of the log.
@@ -55,6 +55,10 @@ pub(crate) struct Segments {
     dir: PathBuf,
     size: u64,
     list: ArcSwap<Vec<Arc<Segment>>>,
+    /// Held while the list is replaced: appends add files while retention removes others.
+    changing: Mutex<()>,
+    /// Held while a file is removed: one round of retention at a time.
+    removing: Mutex<()>,
     spare: Mutex<Spare>,
 }
 
@@ -68,12 +72,7 @@ struct Spare {
 impl Segments {
     /// Finds and opens the files of a folder.
     pub(crate) fn load(disk: Arc<dyn Disk>, dir: &Path, size: u64) -> Result<Self, OpenError> {
-        if !disk.exists(dir) {
-            disk.create_dir_all(dir).map_err(OpenError::io(dir))?;
-            if let Some(parent) = dir.parent().filter(|parent| disk.exists(parent)) {
-                disk.sync_dir(parent).map_err(OpenError::io(parent))?;
-            }
-        }
+        create_dir_durable(disk.as_ref(), dir).map_err(OpenError::io(dir))?;
         let mut found = Vec::new();
         for entry in disk.list(dir).map_err(OpenError::io(dir))? {
             match entry.name.parse::<u64>() {
@@ -104,11 +103,12 @@ impl Segments {
                 return Err(OpenError::Corrupt { file: path, offset: 0, why });
             }
             let file = disk.open(&path, OpenMode::ReadWrite).map_err(OpenError::io(&path))?;
-            list.push(Arc::new(Segment { base, file, path, entry_durable: AtomicBool::new(true) }));
+            list.push(Arc::new(Segment { base, file, path, entry_durable: AtomicBool::new(false) }));
             expected_base = base.saturating_add(size);
         }
         let spare = Mutex::new(Spare { ready: None, given_until: expected_base });
-        Ok(Self { disk, dir: dir.to_path_buf(), size, list: ArcSwap::from_pointee(list), spare })
+        let (changing, removing) = (Mutex::default(), Mutex::default());
+        Ok(Self { disk, dir: dir.to_path_buf(), size, list: ArcSwap::from_pointee(list), changing, removing, spare })
     }
 
     /// Bytes of one file.
@@ -183,21 +183,35 @@ impl Segments {
 
     /// Adds the file behind the last one.
     pub(crate) fn push(&self, segment: Arc<Segment>) {
-        let mut list = self.list.load().to_vec();
-        assert!(list.last().is_none_or(|last| last.end() == segment.base), "log files follow each other");
-        list.push(segment);
-        self.list.store(Arc::new(list));
+        self.change(|list| {
+            assert!(list.last().is_none_or(|last| last.end() == segment.base), "log files follow each other");
+            list.push(segment);
+        });
     }
 
-    /// Removes the oldest file; readers that hold it go on. The last file stays.
-    pub(crate) fn remove_first(&self) -> io::Result<Option<u64>> {
+    /// Removes `oldest`, if it still is the oldest of several; readers that hold it go on. Returns whether it was.
+    pub(crate) fn remove_oldest(&self, oldest: &Segment) -> io::Result<bool> {
+        let _one = self.removing.lock();
         let list = self.list.load_full();
-        let (Some(first), true) = (list.first(), list.len() > 1) else { return Ok(None) };
-        self.disk.remove(first.path())?;
-        self.list.rcu(|list| list.iter().filter(|s| s.base != first.base).cloned().collect::<Vec<_>>());
+        if list.len() < 2 || list.first().is_none_or(|first| first.base != oldest.base) {
+            return Ok(false);
+        }
+        match self.disk.remove(oldest.path()) {
+            // Who took it away did what was to be done.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => self.change(|list| list.retain(|segment| segment.base != oldest.base)),
+        }
         // If it came back after a crash, without those behind it, there would be a hole.
         self.disk.sync_dir(&self.dir)?;
-        Ok(Some(first.base))
+        Ok(true)
+    }
+
+    fn change(&self, edit: impl FnOnce(&mut Vec<Arc<Segment>>)) {
+        let _one = self.changing.lock();
+        let mut list = self.list.load().to_vec();
+        edit(&mut list);
+        assert!(list.is_sorted_by(|a, b| a.end() == b.base), "log files stay in order and without holes");
+        self.list.store(Arc::new(list));
     }
 
     /// Removes the files that begin at `from` or later: a cut after a crash.
@@ -214,7 +228,7 @@ impl Segments {
         // A cut file that came back with the next crash would be read behind newer records.
         self.disk.sync_dir(&self.dir)?;
         self.spare.lock().given_until = keep.last().map_or(from, |last| last.end());
-        self.list.store(Arc::new(keep));
+        self.change(|list| *list = keep);
         Ok(())
     }
 
@@ -224,6 +238,15 @@ impl Segments {
             Some(spare) => self.disk.remove(spare.path()),
             None => Ok(()),
         }
+    }
+
+    /// Makes the folder's entries durable: those of files that a killed process left may not be.
+    pub(crate) fn sync_names(&self) -> io::Result<()> {
+        self.disk.sync_dir(&self.dir)?;
+        for segment in self.list().iter() {
+            segment.entry_durable.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Makes a file and its entry in the folder durable.

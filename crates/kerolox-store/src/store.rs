@@ -1,31 +1,40 @@
 //! The store as its users see it: one value, cheap to clone, over log, queues and index.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use kerolox_wire::clock::Clock;
 use kerolox_wire::names::{LogOffset, QueueId, TopicName, topics};
 use parking_lot::Mutex;
 
 use crate::batch::{AppendBatch, Appended};
+use crate::bell::Bell;
 use crate::checkpoint::Checkpoint;
 use crate::commit_log::CommitLog;
-use crate::config::StoreConfig;
+use crate::config::{FlushMode, StoreConfig};
 use crate::consume_queue::Queue;
-use crate::disk::Disk;
+use crate::disk::{Disk, create_dir_durable};
 use crate::dispatch::{Arrivals, Dispatch, Sources};
 use crate::error::{AppendError, OpenError};
 use crate::flush::{Flush, WhenDurable};
 use crate::index::Index;
-use crate::queues::Queues;
-use crate::recovery::{Paths, leave_abort, recover};
+use crate::queues::{QueueSum, Queues};
+use crate::recovery::{Paths, recover};
 use crate::retention::Retention;
 use crate::stats::{Counters, DiskState, StoreStats};
 use crate::times::TimesRead;
+use crate::tombstone::{TOMBSTONE_TOPIC, Tombstone};
 use crate::workers::{self, Bells};
+
+/// Bytes that dispatch may be behind before appends are slowed down.
+const DISPATCH_LAG_MAX: u64 = 64 << 20;
+/// How long one append waits then: other connections of its thread wait as well.
+const DISPATCH_PAUSE: Duration = Duration::from_millis(5);
 
 /// A store of messages. Clones are the same store; when the last one goes without [`Store::shutdown`], the threads end
 /// and the files stay as a crash would leave them.
@@ -56,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) kept_from: AtomicU64,
     /// The checkpoint as it is on the disk; locked while a new one is made.
     pub(crate) checkpoint: Mutex<Checkpoint>,
+    /// Held during a round of retention.
+    pub(crate) cleaning: Mutex<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// The lock of the data directory.
     held: Mutex<Option<Box<dyn Any + Send>>>,
@@ -81,13 +92,12 @@ impl Store {
     pub fn open(config: StoreConfig, disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         check(&config)?;
         let paths = Paths::below(&config.root);
-        disk.create_dir_all(&config.root).map_err(OpenError::io(&config.root))?;
+        create_dir_durable(disk.as_ref(), &config.root).map_err(OpenError::io(&config.root))?;
         let held = disk.lock(&paths.lock).map_err(|source| match source.kind() {
             io::ErrorKind::WouldBlock => OpenError::Locked { dir: config.root.clone() },
             _ => OpenError::Io { path: paths.lock.clone(), source },
         })?;
         let found = recover(&config, &disk, &clock)?;
-        leave_abort(disk.as_ref(), &config.root)?;
         let flush = Flush::new(config.flush, config.sync_flush_timeout, Arc::clone(&clock), found.durable);
         let shared = Arc::new(Shared {
             memory_ratio: AtomicU8::new(config.memory_ratio),
@@ -106,6 +116,7 @@ impl Store {
             bells: Bells::default(),
             stopping: AtomicBool::new(false),
             checkpoint: Mutex::new(found.checkpoint),
+            cleaning: Mutex::default(),
             threads: Mutex::new(Vec::new()),
             held: Mutex::new(Some(held)),
         });
@@ -146,8 +157,10 @@ impl Store {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
+        shared.slow_down();
         let before = shared.log.end();
-        let outcome = shared.log.append(batch).inspect_err(|_| {
+        let find = |gone: &Queue| shared.queues.get_or_create(gone.topic(), gone.id());
+        let outcome = shared.log.append(batch, find).inspect_err(|_| {
             shared.counters.refused.add(1);
             // Nobody waits for a log that takes nothing more; those who do must hear of it.
             shared.flush.bell.ring();
@@ -228,19 +241,44 @@ impl Store {
         queues.iter().filter(|queue| queue.max().get() > 0).map(|queue| (queue.topic().clone(), queue.id())).collect()
     }
 
-    /// Removes the queues of all topics that `keep` does not want; returns those topics. Their records stay in the log
-    /// until retention takes them.
+    /// Deletes a topic: its queues go with their files, and what is on its way to them is dropped. A record of the log
+    /// says so, so that the messages before it never come back; what is stored afterwards begins new queues. Returns
+    /// whether there were messages.
     ///
     /// # Errors
-    /// When the disk fails.
-    pub fn delete_queues(&self, keep: &dyn Fn(&TopicName) -> bool) -> io::Result<Vec<TopicName>> {
+    /// When the log takes nothing or the disk fails. The topic may be deleted all the same.
+    pub fn delete_topic(&self, topic: &TopicName) -> io::Result<bool> {
         let shared = &self.shared;
-        let removed = shared.dispatch.paused(|| shared.queues.remove_where(&|topic| !keep(topic)))?;
-        if !removed.is_empty() {
-            // After a crash, recovery must not find the removed queues' records again.
-            shared.save_checkpoint()?;
+        // No mark is saved between the record and the removal of the files: it would miss one or the other.
+        let mut checkpoint = shared.checkpoint.lock();
+        let deleted = shared.dispatch.paused(|| {
+            let own = shared.queues.of_topic(topic);
+            if own.is_empty() {
+                return Ok(false);
+            }
+            let marked = own.iter().map(|queue| QueueSum::from_bits(queue.marked()));
+            let marked = marked.fold(QueueSum::default(), QueueSum::plus);
+            self.append_tombstone(&Tombstone { topic: topic.clone(), marked })?;
+            // The files go only once the record that says why is durable.
+            shared.flush_log()?;
+            shared.queues.finish_deletions()?;
+            Ok::<_, io::Error>(true)
+        })?;
+        shared.dispatch.bell.ring();
+        if deleted {
+            shared.save_checkpoint_over(&mut checkpoint)?;
         }
-        Ok(removed)
+        Ok(deleted)
+    }
+
+    fn append_tombstone(&self, tombstone: &Tombstone) -> io::Result<()> {
+        let shared = &self.shared;
+        let name = TopicName::known(TOMBSTONE_TOPIC);
+        let body = tombstone.body();
+        let record = Tombstone::record(&body, shared.clock.wall_ms());
+        let mut batch = AppendBatch::of_tombstone(shared.queues.detached(&name), &record).map_err(io::Error::other)?;
+        let delete = |end| shared.queues.delete(&tombstone.topic, end);
+        shared.log.append_and(&mut batch, delete).map(drop).map_err(io::Error::other)
     }
 
     /// Removes the queues of topics whose last messages are no longer in the log; returns those topics.
@@ -248,16 +286,39 @@ impl Store {
     /// # Errors
     /// When the disk fails.
     pub fn clean_expired_queues(&self) -> io::Result<Vec<TopicName>> {
-        let begin = self.shared.log.begin();
-        let queues = self.shared.queues.all();
-        let is_expired = |topic: &TopicName| {
-            let mut own = queues.iter().filter(|queue| queue.topic() == topic).peekable();
-            own.peek().is_some() && own.all(|queue| queue.max().get() > 0 && queue.log_end() <= begin)
-        };
+        let shared = &self.shared;
         // Progress is kept by the offsets of these.
         let counted = [topics::SCHEDULE, topics::TIMER, topics::TRANS_HALF, topics::TRANS_OP_HALF];
-        let is_waiting = |topic: &TopicName| counted.contains(&topic.as_str());
-        self.delete_queues(&|topic| is_waiting(topic) || !is_expired(topic))
+        let begin = shared.log.begin();
+        let is_expired = |queue: &Queue| {
+            let all_dispatched = queue.next_offset() == queue.max();
+            queue.max().get() > 0 && queue.log_end() <= begin && all_dispatched
+        };
+        let mut expired = BTreeMap::<TopicName, bool>::new();
+        for queue in shared.queues.all() {
+            *expired.entry(queue.topic().clone()).or_insert(true) &= is_expired(&queue);
+        }
+        expired.retain(|topic, expired| *expired && !counted.contains(&topic.as_str()));
+        let mut checkpoint = shared.checkpoint.lock();
+        let mut removed = Vec::new();
+        for topic in expired.into_keys() {
+            let gone = shared.dispatch.paused(|| {
+                // Looked at again while nothing is appended: a message may be on its way by now.
+                let gone = shared.log.between_appends(|end| {
+                    shared.queues.of_topic(&topic).iter().all(|queue| is_expired(queue))
+                        && shared.queues.delete(&topic, end)
+                });
+                shared.queues.finish_deletions()?;
+                Ok::<_, io::Error>(gone)
+            })?;
+            if gone {
+                removed.push(topic);
+            }
+        }
+        if !removed.is_empty() {
+            shared.save_checkpoint_over(&mut checkpoint)?;
+        }
+        Ok(removed)
     }
 
     /// Figures at this moment.
@@ -299,17 +360,23 @@ impl Store {
         DiskState { log_used: log.room().used(), full: log.room().is_full(), sealed: log.sealed().is_some() }
     }
 
-    /// Dispatches all that was appended so far, on this thread.
+    /// Dispatches all that was appended so far, on this thread; with synchronous flush all that is durable.
     ///
     /// # Errors
     /// When the disk fails; the next call goes on.
     pub fn dispatch_now(&self, arrivals: Option<&dyn Arrivals>) -> io::Result<()> {
-        while self.shared.dispatch.has_work(&self.shared.log) {
-            if !self.shared.dispatch.step(&self.shared.sources(), arrivals)? {
-                break;
-            }
-        }
+        let shared = &self.shared;
+        while shared.dispatch.step(&shared.sources(), arrivals)? {}
+        while shared.dispatch.step_index(&shared.sources())? {}
         Ok(())
+    }
+
+    /// Dispatches one step of what was appended, on this thread. Returns whether there was anything.
+    ///
+    /// # Errors
+    /// When the disk fails; the next call goes on.
+    pub fn dispatch_step(&self) -> io::Result<bool> {
+        self.shared.dispatch.step(&self.shared.sources(), None)
     }
 
     /// Makes all that was appended so far durable, on this thread.
@@ -317,7 +384,7 @@ impl Store {
     /// # Errors
     /// When the disk fails; the log is sealed then.
     pub fn flush_now(&self) -> io::Result<()> {
-        self.shared.flush.flush(&self.shared.log)
+        self.shared.flush_log()
     }
 
     /// Makes queues and checkpoint durable, on this thread: the next start after a crash begins here.
@@ -350,6 +417,7 @@ impl Store {
         if let Some(why) = shared.log.sealed() {
             return Err(io::Error::other(format!("the log is sealed and must be recovered: {why}")));
         }
+        shared.flush_log()?;
         self.dispatch_now(None)?;
         if let Some(index) = &shared.index {
             index.flush()?;
@@ -394,6 +462,25 @@ impl Shared {
             queues: &self.queues,
             index: self.index.as_ref(),
             delay_levels: &self.config.delay_levels,
+            end: self.readable_end(),
+        }
+    }
+
+    /// Log offset up to which messages are handed out. With synchronous flush only what is durable: else a message could
+    /// be consumed, lost with the power, and its offset given to another.
+    pub(crate) fn readable_end(&self) -> u64 {
+        match self.flush.mode() {
+            FlushMode::Async => self.log.end(),
+            FlushMode::Sync => self.flush.durable(),
+        }
+    }
+
+    /// Holds an append up for a moment while dispatch is far behind, so that what is acknowledged can soon be read.
+    fn slow_down(&self) {
+        let behind = self.readable_end().saturating_sub(self.dispatch.done());
+        if behind > DISPATCH_LAG_MAX {
+            // Nothing rings this one: it is a pause.
+            Bell::default().pause(DISPATCH_PAUSE);
         }
     }
 
@@ -404,6 +491,7 @@ impl Shared {
     fn stop_threads(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.dispatch.bell.ring_loud();
+        self.dispatch.index_bell.ring_loud();
         self.flush.bell.ring_loud();
         self.flush.patience.ring_loud();
         self.bells.ring_all();

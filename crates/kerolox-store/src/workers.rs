@@ -2,16 +2,18 @@
 //! keeping (checkpoint and retention), and with synchronous flush the end of patience.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use crate::bell::Bell;
+use crate::checkpoint::Checkpoint;
 use crate::commit_log::is_full;
 use crate::config::FlushMode;
 use crate::dispatch::Arrivals;
-use crate::mark::Mark;
+use crate::mark::{LastRecord, Mark};
 use crate::retention::{self, Deleted, Reason};
 use crate::segment::Segment;
 use crate::store::{Shared, Store};
@@ -45,9 +47,9 @@ impl Bells {
 }
 
 pub(crate) fn start(shared: &Arc<Shared>, arrivals: Arc<dyn Arrivals>) -> io::Result<Vec<JoinHandle<()>>> {
-    let spawn = |name: &str, run: Box<dyn FnOnce(&Shared) + Send>| {
+    let spawn = |name: &'static str, run: Box<dyn FnOnce(&Shared) + Send>| {
         let shared = Arc::clone(shared);
-        Builder::new().name(format!("store-{name}")).spawn(move || run(&shared))
+        Builder::new().name(format!("store-{name}")).spawn(move || run_to_the_end(&shared, name, run))
     };
     let mut threads = vec![
         spawn("dispatch", Box::new(move |shared| dispatch(shared, arrivals.as_ref())))?,
@@ -55,31 +57,59 @@ pub(crate) fn start(shared: &Arc<Shared>, arrivals: Arc<dyn Arrivals>) -> io::Re
         spawn("files", Box::new(make_files))?,
         spawn("keeper", Box::new(keep))?,
     ];
+    if shared.index.is_some() {
+        threads.push(spawn("index", Box::new(catch_up_index))?);
+    }
     if shared.flush.mode() == FlushMode::Sync {
         threads.push(spawn("patience", Box::new(expire))?);
     }
     Ok(threads)
 }
 
+/// A store without one of its threads would acknowledge what it cannot keep, so a panic ends more than its thread.
+fn run_to_the_end(shared: &Shared, name: &str, run: Box<dyn FnOnce(&Shared) + Send>) {
+    let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(shared))) else { return };
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    let why = format!("the store's {name} thread has failed: {}", text.unwrap_or("without a word"));
+    shared.log.seal(why.clone());
+    shared.flush.give_up();
+    (shared.config.on_failure)(&why);
+}
+
 fn dispatch(shared: &Shared, arrivals: &dyn Arrivals) {
     let bell = &shared.dispatch.bell;
     while !shared.is_stopping() {
-        match shared.dispatch.step(&shared.sources(), Some(arrivals)) {
-            Ok(true) => {
-                shared.bells.keeper.ring();
-                if shared.log.end().saturating_sub(shared.dispatch.done()) < GATHER_BYTES {
-                    arrivals.caught_up();
+        let sources = shared.sources();
+        match shared.dispatch.step(&sources, Some(arrivals)) {
+            Ok(progressed) => {
+                // What was dispatched is told at once, however much is still to come.
+                arrivals.caught_up();
+                let behind = shared.readable_end().saturating_sub(shared.dispatch.done());
+                if progressed {
+                    shared.bells.keeper.ring();
+                }
+                if !progressed {
+                    bell.wait(None, || shared.is_stopping() || shared.dispatch.done() < shared.readable_end());
+                } else if behind < GATHER_BYTES {
                     bell.pause(if arrivals.awaited() { GATHER_TIME } else { GATHER_TIME_ALONE });
                 }
-            }
-            Ok(false) => {
-                arrivals.caught_up();
-                bell.wait(None, || shared.is_stopping() || shared.dispatch.has_work(&shared.log));
             }
             Err(e) => {
                 shared.dispatch_failed(&e);
                 bell.pause(RETRY_PAUSE);
             }
+        }
+    }
+}
+
+fn catch_up_index(shared: &Shared) {
+    let bell = &shared.dispatch.index_bell;
+    while !shared.is_stopping() {
+        match shared.dispatch.step_index(&shared.sources()) {
+            Ok(true) => {}
+            Ok(false) => bell.wait(None, || shared.is_stopping() || shared.dispatch.is_index_behind()),
+            // It was told; messages are read and sent without the index meanwhile.
+            Err(_) => bell.pause(RETRY_PAUSE),
         }
     }
 }
@@ -99,7 +129,7 @@ fn flush(shared: &Shared) {
             flush.bell.pause(shared.config.flush_interval);
         }
         // A failure seals the log, which is reported there.
-        let _ = flush.flush(&shared.log);
+        let _ = shared.flush_log();
     }
 }
 
@@ -219,6 +249,8 @@ impl Shared {
 
     /// One round of retention.
     pub(crate) fn clean(&self, asked: bool, pause: retention::Pause<'_>) -> io::Result<Deleted> {
+        // Rounds of the keeper and of operators follow each other.
+        let _one = self.cleaning.lock();
         let now_ms = self.clock.wall_ms();
         let used = self.look_at_disk();
         let mut deleted = Deleted::default();
@@ -246,17 +278,22 @@ impl Shared {
 
     /// Makes log and queues durable and notes how far, so that a start after a crash begins there.
     pub(crate) fn save_checkpoint(&self) -> io::Result<()> {
-        let mut checkpoint = self.checkpoint.lock();
+        self.save_checkpoint_over(&mut self.checkpoint.lock())
+    }
+
+    /// As [`Self::save_checkpoint`], by who holds the checkpoint.
+    pub(crate) fn save_checkpoint_over(&self, checkpoint: &mut Checkpoint) -> io::Result<()> {
         // Taken before anything is synced: what comes in meanwhile belongs to the next checkpoint.
-        let mark = self.dispatch.between_steps(|| Mark {
-            complete: self.dispatch.done(),
-            indexed: self.dispatch.indexed(),
-            index_last: self.index.as_ref().map_or(0, |index| index.last_end().1),
-            queues: self.queues.all().iter().filter(|queue| queue.max().get() > 0).count() as u64,
+        let (mut mark, last, each) = self.dispatch.between_steps(|| {
+            let (queues, each) = self.queues.sum();
+            let index_last = self.index.as_ref().map_or(0, |index| index.last_end().1);
+            let (complete, indexed) = (self.dispatch.done(), self.dispatch.indexed());
+            (Mark { complete, indexed, index_last, queues, last: None }, self.dispatch.last(), each)
         });
         let (log_ms, queues_ms) = (self.log.last_store_ms(), self.dispatch.store_ms());
-        self.flush.flush(&self.log)?;
-        for queue in self.queues.all() {
+        self.queues.finish_deletions()?;
+        self.flush_log()?;
+        for (queue, _) in &each {
             queue.flush()?;
         }
         let mut next = *checkpoint;
@@ -275,8 +312,22 @@ impl Shared {
         if is_new {
             self.disk.sync_dir(&self.config.root)?;
         }
-        mark.save(self.disk.as_ref(), &self.paths.checkpoint, &next)?;
         *checkpoint = next;
+        mark.last = last.map(|at| LastRecord::read(&self.log, at)).transpose()?.flatten();
+        // A mark that nothing ties to its log is void, and need not be written.
+        if mark.last.is_some() || mark.complete == 0 {
+            mark.save(self.disk.as_ref(), &self.paths.checkpoint, &next)?;
+            each.iter().for_each(|(queue, own)| queue.set_marked(*own));
+        }
         Ok(())
+    }
+
+    /// Makes the log durable, and with synchronous flush tells dispatch how far messages may be handed out.
+    pub(crate) fn flush_log(&self) -> io::Result<()> {
+        let outcome = self.flush.flush(&self.log);
+        if self.flush.mode() == FlushMode::Sync {
+            self.dispatch.bell.ring();
+        }
+        outcome
     }
 }

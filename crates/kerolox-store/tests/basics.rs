@@ -210,7 +210,7 @@ fn a_record_made_up_inside_a_body_is_none_to_a_peer() {
         }
         store.dispatch_now(None).unwrap();
     }
-    store.delete_queues(&|topic| topic.as_str() == "T").unwrap();
+    store.delete_topic(&topic("U")).unwrap();
     assert!(store.record_named(last.first).is_err(), "its queue is gone");
 }
 

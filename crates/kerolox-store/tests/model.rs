@@ -135,9 +135,7 @@ impl Pair {
                 self.open();
             }
             Step::Delete(t) => {
-                // As the broker does it: what is still on its way to the queues is waited for.
-                self.store().dispatch_now(None).unwrap();
-                self.store().delete_queues(&|name| name.as_str() != TOPICS[*t]).unwrap();
+                self.store().delete_topic(&topic(TOPICS[*t])).unwrap();
                 self.queues.retain(|(topic, _), _| topic != t);
             }
             Step::Expire => {

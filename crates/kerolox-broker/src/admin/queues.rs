@@ -1,8 +1,10 @@
 //! Queue files: looking into them and cleaning them.
 
+use std::collections::BTreeSet;
+
 use kerolox_wire::body::{ConsumeQueueUnit, ConsumeQueueUnits, Style, to_json, to_json_pretty};
 use kerolox_wire::command::admin::QueryConsumeQueue;
-use kerolox_wire::names::{LogOffset, QueueId, QueueOffset};
+use kerolox_wire::names::{LogOffset, QueueId, QueueOffset, TopicName};
 use kerolox_wire::record::{BodyCheck, Record};
 use kerolox_wire::reply::Reply;
 
@@ -61,14 +63,23 @@ impl Node {
         Ok(Reply::ok())
     }
 
-    /// Deletes the queues of topics that are no more.
+    /// Deletes the queues of topics that are no more, each by its name.
     pub(crate) fn clean_unused_topics(&self) -> Result<Reply, Refusal> {
-        let topics = self.topics.snapshot();
-        self.store
-            .delete_queues(&|topic| {
-                topics.contains_key(topic.as_str()) || crate::topic::Topics::forbidden_to_send(topic.as_str())
-            })
-            .map_err(|e| Refusal::error(format!("queue files could not be deleted: {e}")))?;
+        let known = self.topics.snapshot();
+        let on_disk: BTreeSet<_> = self.store.topics_on_disk().into_iter().map(|(topic, _)| topic).collect();
+        let is_used = |topic: &TopicName| {
+            known.contains_key(topic.as_str()) || crate::topic::Topics::forbidden_to_send(topic.as_str())
+        };
+        for topic in on_disk.iter().filter(|topic| !is_used(topic)) {
+            tracing::info!(%topic, "queues of an unused topic deleted");
+            self.delete_queues(topic)?;
+        }
         Ok(Reply::ok())
+    }
+
+    /// Deletes the queues of one topic.
+    pub(crate) fn delete_queues(&self, topic: &TopicName) -> Result<(), Refusal> {
+        let deleted = self.store.delete_topic(topic);
+        deleted.map(drop).map_err(|e| Refusal::error(format!("queues of {topic} could not be deleted: {e}")))
     }
 }

@@ -67,7 +67,7 @@ impl Node {
         self.offsets.remove_topic(asked.topic.as_str());
         self.stats.forget_topic(asked.topic.as_str());
         self.topics_changed();
-        self.clean_unused_topics()?;
+        self.delete_queues(&asked.topic)?;
         Ok(Reply::ok())
     }
 

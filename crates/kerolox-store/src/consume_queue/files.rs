@@ -89,10 +89,20 @@ pub(crate) struct Files {
     /// How many there are.
     count: u64,
     open: SmallVec<[OpenFile; OPEN_FILES_MAX]>,
-    /// Files written since the last sync.
-    dirty: SmallVec<[u64; 1]>,
+    dirty: Dirty,
+    /// Whether the names of files found on the disk are known to be durable: a killed process may have left them.
+    names_synced: bool,
+}
+
+/// What a sync of a queue has to do.
+#[derive(Default)]
+pub(crate) struct Dirty {
+    /// Starts of the files written since the last sync.
+    pub(crate) files: SmallVec<[u64; 1]>,
     /// Whether files were made or removed since the last sync.
-    names_changed: bool,
+    pub(crate) names_changed: bool,
+    /// The sync before failed: what it did not write must be written again.
+    pub(crate) failed: bool,
 }
 
 impl Files {
@@ -141,14 +151,15 @@ impl Files {
         if self.count == 0 {
             home.place.disk.create_dir_all(&home.folder())?;
             self.first = start;
-        } else if self.names_changed {
+        } else if self.dirty.names_changed || !self.names_synced {
             // A crash must not take this file's name and leave the next one's: that would be a hole.
             home.place.disk.sync_dir(&home.folder())?;
         }
         let mode = OpenMode::Create { len: home.place.file_size, allocate: Allocate::Sparse };
         let file = home.place.disk.open(&home.file(start), mode)?;
         self.count = self.count.saturating_add(1);
-        self.names_changed = true;
+        self.dirty.names_changed = true;
+        self.names_synced = true;
         self.keep(home.place, start, &file);
         Ok(file)
     }
@@ -172,41 +183,45 @@ impl Files {
             _ => {}
         }
         self.open.retain(|open| open.start != start);
-        self.dirty.retain(|dirty| *dirty != start);
+        self.dirty.files.retain(|dirty| *dirty != start);
         self.count = self.count.saturating_sub(1);
-        self.names_changed = true;
+        self.dirty.names_changed = true;
         Ok(())
     }
 
     /// Notes that the file was written.
     pub(crate) fn mark_dirty(&mut self, start: u64) {
-        if !self.dirty.contains(&start) {
-            self.dirty.push(start);
+        self.dirty.names_changed |= !std::mem::replace(&mut self.names_synced, true);
+        if !self.dirty.files.contains(&start) {
+            self.dirty.files.push(start);
         }
     }
 
-    /// What a sync has to do now: the files written, and whether names changed. They count as clean from here on.
-    pub(crate) fn take_dirty(&mut self) -> (SmallVec<[u64; 1]>, bool) {
-        (std::mem::take(&mut self.dirty), std::mem::take(&mut self.names_changed))
+    /// What a sync has to do now; it counts as done from here on.
+    pub(crate) fn take_dirty(&mut self) -> Dirty {
+        std::mem::take(&mut self.dirty)
     }
 
     /// Takes back what a failed sync did not do.
-    pub(crate) fn give_back(&mut self, dirty: &[u64], names_changed: bool) {
-        for start in dirty {
-            self.mark_dirty(*start);
+    pub(crate) fn give_back(&mut self, work: Dirty) {
+        for start in work.files {
+            if start >= self.first {
+                self.mark_dirty(start);
+            }
         }
-        self.names_changed |= names_changed;
+        self.dirty.names_changed |= work.names_changed;
+        self.dirty.failed = true;
     }
 
     /// Closes what need not stay open for a sync.
     pub(crate) fn close(&mut self) {
-        self.open.retain(|open| self.dirty.contains(&open.start));
+        self.open.retain(|open| self.dirty.files.contains(&open.start));
     }
 
     /// Closes what was not used since the last call. Written files stay until they are synced, so that the descriptor
     /// that would report a failed write is the one that wrote.
     pub(crate) fn close_idle(&mut self) {
-        let dirty = &self.dirty;
+        let dirty = &self.dirty.files;
         self.open.retain(|open| std::mem::take(&mut open.used) || dirty.contains(&open.start));
     }
 

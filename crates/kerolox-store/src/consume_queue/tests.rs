@@ -334,7 +334,7 @@ fn all_queues_together_keep_a_bounded_number_of_descriptors() {
     let dir = tempfile::tempdir().unwrap();
     let place = Arc::new(Place { open_max: 3, ..Place::new(Arc::new(RealDisk), dir.path(), FILE_SIZE) });
     let queues: Vec<_> =
-        (0..9).map(|id| Queue::new(topic(), QueueId::new(id), place.clone(), Files::default())).collect();
+        (0..9).map(|id| Queue::new(topic(), QueueId::new(id), place.clone(), Files::default(), 0)).collect();
     for (from, to) in [(0, 10), (10, 20), (20, 30)] {
         for queue in &queues {
             queue.append(at(from), &units(from..to)).unwrap();
@@ -355,6 +355,7 @@ fn a_destroyed_queue_takes_no_late_units() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path());
     queue.append(at(0), &units(0..20)).unwrap();
+    queue.set_deleted();
     queue.destroy().unwrap();
     queue.append(at(20), &units(20..21)).unwrap();
     assert!(!dir.path().join("T/3").exists());

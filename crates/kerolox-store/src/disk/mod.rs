@@ -143,6 +143,40 @@ pub trait DiskFile: Send + Sync {
     fn modified_ms(&self) -> io::Result<i64>;
 }
 
+/// Creates a folder and those above it and makes all their names durable, also of those that were there already: the
+/// process that made them may have died before it did so.
+///
+/// # Errors
+/// When the disk fails. A folder above that this process may not open is passed over.
+pub fn create_dir_durable(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    disk.create_dir_all(path)?;
+    for above in path.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match disk.sync_dir(above) {
+            Err(e) if matches!(e.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput | Unsupported) => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes bytes again that are in the page cache, so that the next sync brings them to the disk. A failed sync leaves
+/// pages that reads show and that no later sync writes.
+///
+/// # Errors
+/// When the disk fails.
+pub(crate) fn rewrite(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+    const STEP: u64 = 256 << 10;
+    let mut at = from;
+    while at < to {
+        let len = usize::try_from(to.saturating_sub(at).min(STEP)).map_err(io::Error::other)?;
+        file.write_at(at, &file.slice(at, len)?)?;
+        at = at.saturating_add(len as u64);
+    }
+    Ok(())
+}
+
 /// Fails when `offset..offset + len` is not inside a file of `file_len` bytes.
 pub(crate) fn check_range(file_len: u64, offset: u64, len: usize) -> io::Result<()> {
     let end = u64::try_from(len).ok().and_then(|len| offset.checked_add(len));

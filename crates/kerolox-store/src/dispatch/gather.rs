@@ -1,0 +1,259 @@
+//! The units of one dispatch step, collected queue by queue and written at once.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+
+use kerolox_wire::names::{QueueId, QueueOffset, TopicName};
+use kerolox_wire::record::Record;
+use kerolox_wire::sys_flag;
+
+use super::wanted::Wanted;
+use super::{Arrivals, Sources};
+use crate::consume_queue::{Queue, Unit};
+use crate::tombstone::Tombstone;
+
+/// Whether the queue offsets of records are taken as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// They were given a moment ago.
+    Given,
+    /// They come from the disk, where bits may have flipped: no checksum covers them, so neighbours decide.
+    Compared,
+}
+
+/// Memory of the dispatching thread, reused from step to step.
+#[derive(Default)]
+pub(super) struct Slots {
+    slots: Vec<Slot>,
+    by_topic: HashMap<Box<str>, Vec<(QueueId, usize)>>,
+    /// Slots with units of the current step.
+    touched: Vec<usize>,
+}
+
+/// A queue and its units of the current step.
+struct Slot {
+    queue: Arc<Queue>,
+    first: QueueOffset,
+    units: Vec<Unit>,
+    /// A record whose offset does not follow from those before it, until the next one of its queue decides.
+    held: Option<(QueueOffset, Unit)>,
+    /// It is among those of the current step.
+    touched: bool,
+}
+
+impl Slots {
+    /// Forgets the queues known so far: they may be gone.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.by_topic.clear();
+        self.touched.clear();
+    }
+
+    /// Takes a record's unit in.
+    pub(super) fn add(
+        &mut self,
+        sources: &Sources<'_>,
+        record: &Record<'_>,
+        wanted: &Wanted<'_>,
+        trust: Trust,
+    ) -> io::Result<()> {
+        if !sys_flag::enters_queue(record.sys_flag()) {
+            return Ok(());
+        }
+        let Some(index) = self.slot(sources, record.topic(), record.queue_id()) else {
+            tracing::warn!(at = %record.log_offset(), topic = ?record.topic(), queue = %record.queue_id(),
+                "a record whose topic has no legal name is not dispatched");
+            return Ok(());
+        };
+        let Some(slot) = self.slots.get_mut(index) else { return Ok(()) };
+        if !std::mem::replace(&mut slot.touched, true) {
+            self.touched.push(index);
+        }
+        let tags_code = wanted.unit_code(record, sources.delay_levels);
+        let unit = Unit { log_offset: record.log_offset().get(), size: record.total_size(), tags_code };
+        match trust {
+            Trust::Given => slot.push(record.queue_offset(), unit),
+            Trust::Compared => slot.compare(record.queue_offset(), unit),
+        }
+    }
+
+    /// Does what a tombstone that ends at `end` says, as far as it was not done when the topic was deleted.
+    pub(super) fn bury(
+        &mut self,
+        sources: &Sources<'_>,
+        tombstone: &Tombstone,
+        end: u64,
+        arrivals: Option<&dyn Arrivals>,
+    ) -> io::Result<()> {
+        self.write()?;
+        self.announce(arrivals);
+        if sources.queues.delete(&tombstone.topic, end) {
+            tracing::info!(topic = %tombstone.topic, at = end, "queues of a deleted topic removed");
+        }
+        sources.queues.finish_deletions()?;
+        // The slots themselves stay until the next pause: others are known by their numbers.
+        self.by_topic.remove(tombstone.topic.as_str());
+        Ok(())
+    }
+
+    /// Writes all units of the step; after an error none of them is kept.
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        for index in &self.touched {
+            let Some(slot) = self.slots.get_mut(*index) else { continue };
+            if let Err(e) = slot.write() {
+                self.drop_units();
+                return Err(e);
+            }
+        }
+        Ok(())
+    }
+
+    /// Announces what was written, and empties the slots.
+    pub(super) fn announce(&mut self, arrivals: Option<&dyn Arrivals>) {
+        if let Some(arrivals) = arrivals {
+            // One for all units of the step: publishing them is a plain release, which a later load could overtake.
+            fence(Ordering::SeqCst);
+            for slot in self.touched.iter().filter_map(|index| self.slots.get(*index)) {
+                let mut end = slot.first;
+                for unit in &slot.units {
+                    end = end + 1;
+                    arrivals.arrived(slot.queue.topic().as_str(), slot.queue.id(), end, unit.tags_code);
+                }
+            }
+        }
+        self.drop_units();
+    }
+
+    /// Gives back what is held: no record follows that could decide.
+    pub(super) fn settle_held(&mut self) -> io::Result<()> {
+        for slot in &mut self.slots {
+            slot.settle_held()?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn drop_units(&mut self) {
+        for index in self.touched.drain(..) {
+            if let Some(slot) = self.slots.get_mut(index) {
+                slot.units.clear();
+                slot.touched = false;
+            }
+        }
+    }
+
+    /// The slot of a queue; `None` when the name could lead out of the store's folder.
+    fn slot(&mut self, sources: &Sources<'_>, topic: &str, id: QueueId) -> Option<usize> {
+        if let Some(known) = self.by_topic.get(topic)
+            && let Some((_, slot)) = known.iter().find(|(known_id, _)| *known_id == id)
+        {
+            return Some(*slot);
+        }
+        let name = TopicName::parse(topic).ok()?;
+        let queue = sources.queues.get_or_create(&name, id);
+        let index = self.slots.len();
+        self.slots.push(Slot { queue, first: QueueOffset::ZERO, units: Vec::new(), held: None, touched: false });
+        self.by_topic.entry(topic.into()).or_default().push((id, index));
+        Some(index)
+    }
+}
+
+impl Slot {
+    /// Adds a unit at its offset.
+    fn push(&mut self, offset: QueueOffset, unit: Unit) -> io::Result<()> {
+        if self.units.is_empty() {
+            self.first = offset;
+        } else if self.first + self.units.len() as u64 != offset {
+            self.write()?;
+            self.units.clear();
+            self.first = offset;
+        }
+        self.units.push(unit);
+        Ok(())
+    }
+
+    /// Adds a unit whose offset may be damaged.
+    fn compare(&mut self, offset: QueueOffset, unit: Unit) -> io::Result<()> {
+        if unit.log_end() <= self.queue.log_end().max(self.queue.born_at()) {
+            // It is in the queue already, or in one that was deleted.
+            return Ok(());
+        }
+        if let Some((claimed, held)) = self.held.take() {
+            let agrees = claimed + 1 == offset;
+            match self.expected() {
+                // Two in a row: so it is, whatever came before.
+                Some(expected) if agrees && claimed < expected => self.begin_again(claimed, held)?,
+                _ if agrees => self.push(claimed, held)?,
+                Some(expected) if expected + 1 == offset => self.push_damaged(expected, held)?,
+                _ => self.damaged(claimed, &held, "it is left out"),
+            }
+        }
+        match self.expected() {
+            Some(expected) if expected == offset => self.push(offset, unit),
+            Some(expected) if offset > expected && !is_flip(offset, expected) => self.push(offset, unit),
+            Some(expected) if offset == QueueOffset::ZERO && !is_flip(offset, expected) => {
+                self.begin_again(offset, unit)
+            }
+            _ => {
+                self.held = Some((offset, unit));
+                Ok(())
+            }
+        }
+    }
+
+    fn settle_held(&mut self) -> io::Result<()> {
+        let Some((claimed, unit)) = self.held.take() else { return Ok(()) };
+        match self.expected() {
+            Some(expected) => self.push_damaged(expected, unit)?,
+            None => self.push(claimed, unit)?,
+        }
+        self.write()?;
+        self.units.clear();
+        Ok(())
+    }
+
+    /// The offset that the next record of an undamaged log has; `None` where nothing is known.
+    fn expected(&self) -> Option<QueueOffset> {
+        if !self.units.is_empty() {
+            return Some(self.first + self.units.len() as u64);
+        }
+        (self.queue.min() < self.queue.max()).then(|| self.queue.max())
+    }
+
+    /// Gives a record with a damaged offset the place that its neighbours leave for it, so that they keep theirs. It is
+    /// never handed out: readers compare.
+    fn push_damaged(&mut self, offset: QueueOffset, unit: Unit) -> io::Result<()> {
+        self.damaged(offset, &unit, "its place is kept");
+        self.push(offset, unit)
+    }
+
+    fn damaged(&self, offset: QueueOffset, unit: &Unit, outcome: &str) {
+        tracing::error!(topic = %self.queue.topic(), queue = %self.queue.id(), %offset, at = unit.log_offset, outcome,
+            "the queue offset of a record is damaged");
+    }
+
+    /// The topic was deleted and made again by a program that leaves no tombstone.
+    fn begin_again(&mut self, offset: QueueOffset, unit: Unit) -> io::Result<()> {
+        tracing::warn!(topic = %self.queue.topic(), queue = %self.queue.id(), first = %offset, "queue begins again");
+        self.units.clear();
+        self.queue.begin_again()?;
+        self.push(offset, unit)
+    }
+
+    fn write(&self) -> io::Result<()> {
+        match self.queue.append(self.first, &self.units) {
+            // Trying again would not help: the record's offset makes no sense in its queue.
+            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
+                tracing::error!(error = %e, count = self.units.len(), "records that fit no place in their queue");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether two offsets differ in one bit.
+fn is_flip(a: QueueOffset, b: QueueOffset) -> bool {
+    (a.get() ^ b.get()).is_power_of_two()
+}
