@@ -1,5 +1,6 @@
 //! When a table has to be written again: changes are counted, and a save remembers the count that it wrote.
 
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,13 +30,27 @@ impl Changes {
 
     /// Writes `text()` when something changed since the last save; true when it did.
     pub(crate) fn save(&self, disk: &dyn Disk, path: &Path, text: impl FnOnce() -> String) -> Result<bool, TableError> {
+        self.save_after(disk, path, text, || Ok(()))
+    }
+
+    /// As [`Self::save`]; `before` runs between the making of the text and its write: what the text speaks of is made
+    /// durable there. When that fails nothing is written.
+    pub(crate) fn save_after(
+        &self,
+        disk: &dyn Disk,
+        path: &Path,
+        text: impl FnOnce() -> String,
+        before: impl FnOnce() -> io::Result<()>,
+    ) -> Result<bool, TableError> {
         let mut written = self.written.lock();
         // Read before the text is made: a change in between is written twice rather than never.
         let made = self.made.load(Ordering::Acquire);
         if *written == made {
             return Ok(false);
         }
-        tables::save(disk, path, &text())?;
+        let text = text();
+        before().map_err(|source| TableError::Io { file: path.to_path_buf(), source })?;
+        tables::save(disk, path, &text)?;
         *written = made;
         Ok(true)
     }
@@ -46,6 +61,27 @@ mod tests {
     use kerolox_store::disk::RealDisk;
 
     use super::*;
+
+    #[test]
+    fn a_table_waits_for_what_it_speaks_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.json");
+        let changes = Changes::default();
+        changes.touch();
+        let sealed = || Err(io::Error::other("sealed"));
+        let failed = changes.save_after(&RealDisk, &path, || "early".to_owned(), sealed);
+        assert!(failed.is_err_and(|e| e.to_string().contains("sealed")) && !path.exists() && changes.pending());
+        let text_first = std::cell::Cell::new(false);
+        let text = || {
+            text_first.set(true);
+            "late".to_owned()
+        };
+        let before = || {
+            assert!(text_first.get(), "what changes after the text is for the next save");
+            Ok(())
+        };
+        assert!(changes.save_after(&RealDisk, &path, text, before).unwrap() && path.exists());
+    }
 
     #[test]
     fn a_table_is_written_after_a_change_and_only_then() {

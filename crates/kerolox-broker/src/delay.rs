@@ -1,16 +1,22 @@
 //! Delayed messages: they wait in the schedule topic, a queue per level, and are stored anew when due.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kerolox_store::AppendBatch;
 use kerolox_store::consume_queue::Unit;
+use kerolox_store::disk::Disk;
+use kerolox_store::tables::TableError;
+use kerolox_store::{AppendBatch, ReadError};
 use kerolox_wire::body::{DelayOffsets, from_json, to_json_pretty};
 use kerolox_wire::names::{LogOffset, QueueId, QueueOffset, TopicName, topics};
 use kerolox_wire::properties::{self, timer};
 use kerolox_wire::record::{BodyCheck, NewRecord, Record};
+use parking_lot::Mutex;
 
+use crate::changes::Changes;
 use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::send::Target;
@@ -19,33 +25,69 @@ use crate::send::Target;
 const DELIVER_BATCH_MAX: usize = 256;
 /// Bytes from which on one append has enough of them: they are in memory, and senders wait for it.
 const DELIVER_BYTES: usize = 1 << 20;
-/// Pause after a delivery that failed.
+/// Pause after an append that was refused, as in Java.
 const RETRY_PAUSE: Duration = Duration::from_secs(10);
+/// Pause after a read that the disk failed.
+const READ_PAUSE: Duration = Duration::from_secs(1);
 /// Longest sleep: a clock that was set forward is noticed after it.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
-/// How far each level has come: next place to deliver.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+/// What is told to fail and to go on.
+const DELIVERY: &str = "delivery of delayed messages, by level";
+
+/// How far each level has come: the queue offset of the next message to deliver.
+#[derive(Debug, Default)]
 pub(crate) struct DelayProgress {
-    next: BTreeMap<i32, i64>,
-    dirty: bool,
+    next: Mutex<BTreeMap<i32, i64>>,
+    changes: Changes,
 }
 
 impl DelayProgress {
     /// Reads `delayOffset.json`.
     pub(crate) fn from_json(text: &str) -> Result<Self, String> {
         let read: DelayOffsets = from_json(text.as_bytes()).map_err(|e| e.to_string())?;
-        Ok(Self { next: read.offset_table, dirty: false })
+        Ok(Self { next: Mutex::new(read.offset_table), changes: Changes::default() })
     }
 
     fn to_json(&self) -> String {
-        to_json_pretty(&DelayOffsets { offset_table: self.next.clone() })
+        to_json_pretty(&DelayOffsets { offset_table: self.table() })
     }
 
-    /// The next place of each level, for the administration requests.
+    /// The next offset of each level.
     pub(crate) fn table(&self) -> BTreeMap<i32, i64> {
-        self.next.clone()
+        self.next.lock().clone()
     }
+
+    fn get(&self, level: i32) -> Option<i64> {
+        self.next.lock().get(&level).copied()
+    }
+
+    /// Sets how far a level has come.
+    pub(crate) fn set(&self, level: i32, next: QueueOffset) {
+        self.next.lock().insert(level, next.to_wire());
+        self.changes.touch();
+    }
+
+    /// Writes `delayOffset.json` when something changed since the last time, `before` in between.
+    pub(crate) fn save(
+        &self,
+        disk: &dyn Disk,
+        path: &Path,
+        before: impl FnOnce() -> io::Result<()>,
+    ) -> Result<bool, TableError> {
+        self.changes.save_after(disk, path, || self.to_json(), before)
+    }
+}
+
+/// A level that cannot go on now, and when it is tried again.
+struct Stop {
+    why: String,
+    pause: Duration,
+}
+
+/// The queue of a delay level, and its key in the table of progress.
+pub(crate) fn level_queue(level: u32) -> (QueueId, i32) {
+    (QueueId::new(level.saturating_sub(1)), i32::try_from(level).unwrap_or(i32::MAX))
 }
 
 impl Node {
@@ -103,19 +145,34 @@ impl Node {
     }
 
     fn deliver_level(&self, level: u32) -> Duration {
+        match self.try_level(level) {
+            Ok(pause) => {
+                self.outages.ended(DELIVERY, level);
+                pause
+            }
+            Err(stop) => {
+                self.outages.failed(DELIVERY, level, stop.why);
+                stop.pause
+            }
+        }
+    }
+
+    fn try_level(&self, level: u32) -> Result<Duration, Stop> {
         let topic = TopicName::known(topics::SCHEDULE);
-        let queue = QueueId::new(level - 1);
-        let key = i32::try_from(level).unwrap_or(i32::MAX);
-        let Some((min, max)) = self.store.queue_range(&topic, queue) else { return Duration::MAX };
-        let stored = self.delay_offsets.lock().next.get(&key).copied().unwrap_or(0);
-        let mut next = QueueOffset::from_wire(stored).unwrap_or_default().max(min);
+        let (queue, key) = level_queue(level);
+        let Some((next, max)) = self.next_of_level(level) else { return Ok(Duration::MAX) };
         if next >= max {
-            return Duration::MAX;
+            return Ok(Duration::MAX);
         }
         let now = self.clock.wall_ms();
         let longest = self.store.config().delay_levels.delay_ms(level).unwrap_or(0);
-        let (first, units) = self.store.units(&topic, queue, next, DELIVER_BATCH_MAX);
-        next = first;
+        let units = self.store.units(&topic, queue, next, DELIVER_BATCH_MAX);
+        let (first, units) = units.map_err(|e| Stop { why: e.to_string(), pause: READ_PAUSE })?;
+        if units.is_empty() {
+            // Nothing but filler up to the end.
+            self.delay_offsets.set(key, first.min(max));
+            return Ok(Duration::MAX);
+        }
         let mut due = Vec::new();
         let mut pause = Duration::ZERO;
         for unit in units {
@@ -127,49 +184,61 @@ impl Node {
             }
             due.push(unit);
         }
-        if due.is_empty() {
-            return pause;
+        let (done, failure) = self.deliver(&due).map_err(|why| Stop { why, pause: RETRY_PAUSE })?;
+        if done > 0 {
+            self.delay_offsets.set(key, first + done as u64);
         }
-        match self.deliver(&due) {
-            Ok(done) => {
-                next = next + done as u64;
-                let mut progress = self.delay_offsets.lock();
-                progress.next.insert(key, next.to_wire());
-                progress.dirty = true;
-                if done < due.len() { Duration::ZERO } else { pause }
-            }
-            Err(why) => {
-                tracing::error!(level, offset = %next, why, "delayed messages could not be delivered; tried again");
-                RETRY_PAUSE
-            }
+        match failure {
+            Some(why) => Err(Stop { why, pause: READ_PAUSE }),
+            None if done < due.len() => Ok(Duration::ZERO),
+            None => Ok(pause),
         }
     }
 
-    /// Delivers the first of these in one append; returns how many that were.
-    fn deliver(&self, due: &[Unit]) -> Result<usize, String> {
+    /// The next offset to deliver of a level, and the end of its queue; nothing without a queue.
+    fn next_of_level(&self, level: u32) -> Option<(QueueOffset, QueueOffset)> {
+        let (queue, key) = level_queue(level);
+        let range = self.store.queue_range(&TopicName::known(topics::SCHEDULE), queue);
+        let stored = self.delay_offsets.get(key).and_then(QueueOffset::from_wire).unwrap_or_default();
+        let (min, max) = range.unwrap_or_default();
+        if stored > max && self.store.is_recovered() {
+            // At the start it was not beyond the end: the queue was deleted and has begun anew.
+            tracing::warn!(level, from = %stored, to = %min, end = %max, "delayed messages are delivered from the beginning of their queue, which is shorter than what was delivered");
+            self.delay_offsets.set(key, min);
+            return range.map(|_| (min, max));
+        }
+        range.map(|_| (stored.max(min), max))
+    }
+
+    /// Delivers the first of these in one append; returns how many that were, and why the next one could not be read.
+    fn deliver(&self, due: &[Unit]) -> Result<(usize, Option<String>), String> {
         let mut batch = self.store.batch();
-        let mut done = 0;
+        let (mut done, mut failure) = (0, None);
         for unit in due {
             if batch.bytes() >= DELIVER_BYTES {
                 break;
             }
-            done += 1;
             let offset = LogOffset::new(unit.log_offset);
-            let bytes = match self.store.record_at(offset) {
-                Ok(bytes) => bytes,
+            match self.store.record_at(offset) {
+                Ok(bytes) => {
+                    if let Err(why) = self.plan_delivery(&bytes, &mut batch) {
+                        tracing::error!(%offset, why, "a delayed message has no place to be delivered to and is dropped");
+                    }
+                }
+                Err(ReadError::Io(error)) => {
+                    failure = Some(error.to_string());
+                    break;
+                }
                 Err(why) => {
                     tracing::error!(%offset, %why, "a delayed message is gone from the log and cannot be delivered");
-                    continue;
                 }
-            };
-            if let Err(why) = self.plan_delivery(&bytes, &mut batch) {
-                tracing::error!(%offset, why, "a delayed message has no place to be delivered to and is dropped");
             }
+            done += 1;
         }
         if !batch.is_empty() {
             self.store.append(&mut batch).map_err(|e| e.to_string())?;
         }
-        Ok(done)
+        Ok((done, failure))
     }
 
     fn plan_delivery(&self, bytes: &[u8], batch: &mut AppendBatch) -> Result<(), String> {
@@ -190,22 +259,6 @@ impl Node {
     pub(crate) fn stop_delivering(&self) {
         *self.delivering.lock() = true;
     }
-
-    /// Writes `delayOffset.json` when it has changed.
-    pub(crate) fn save_delay_progress(&self) {
-        let text = {
-            let mut progress = self.delay_offsets.lock();
-            if !progress.dirty {
-                return;
-            }
-            progress.dirty = false;
-            progress.to_json()
-        };
-        if let Err(error) = self.disk.write_file_atomic(&self.config_file("delayOffset.json"), text.as_bytes()) {
-            self.delay_offsets.lock().dirty = true;
-            tracing::error!(%error, "delayOffset.json could not be written; it is tried again");
-        }
-    }
 }
 
 #[cfg(test)]
@@ -217,14 +270,14 @@ mod tests {
         let text = "{\n\t\"offsetTable\":{1:5,3:70\n\t}\n}";
         let read = DelayProgress::from_json(text).unwrap();
         assert_eq!(read.table(), BTreeMap::from([(1, 5), (3, 70)]));
-        assert_eq!(DelayProgress::from_json(&read.to_json()), Ok(read));
+        assert_eq!(DelayProgress::from_json(&read.to_json()).unwrap().table(), read.table());
     }
 
     #[test]
     fn a_later_versions_file_is_read_and_what_is_no_table_is_not() {
         let later = "{\"dataVersion\":{\"counter\":1,\"timestamp\":2},\"offsetTable\":{\"2\":9}}";
         assert_eq!(DelayProgress::from_json(later).unwrap().table(), BTreeMap::from([(2, 9)]));
-        assert_eq!(DelayProgress::from_json("{}"), Ok(DelayProgress::default()));
+        assert!(DelayProgress::from_json("{}").unwrap().table().is_empty());
         for bad in ["", "{", "{\"offsetTable\":{\"x\":1}}", "{\"offsetTable\":[]}"] {
             assert!(DelayProgress::from_json(bad).is_err(), "{bad}");
         }

@@ -207,7 +207,7 @@ impl Node {
             lag = lag.saturating_add(max.to_wire().saturating_sub(consumed));
             let next = QueueOffset::from_wire(consumed).map_or(min, |next| next.max(min));
             if next < max
-                && let Some(stored) = self.store.store_time(&topic, id, next)
+                && let Ok(Some(stored)) = self.store.store_time(&topic, id, next)
             {
                 oldest = Some(oldest.map_or(stored, |oldest: i64| oldest.min(stored)));
             }

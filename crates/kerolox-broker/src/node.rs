@@ -70,7 +70,11 @@ pub(crate) struct Node {
     pub(crate) announce: Notify,
     /// A delayed message was stored.
     pub(crate) delay_arrived: Notify,
-    pub(crate) delay_offsets: Mutex<crate::delay::DelayProgress>,
+    pub(crate) delay_offsets: crate::delay::DelayProgress,
+    /// Work in the background that has failed and is tried again.
+    pub(crate) outages: crate::outage::Outages,
+    /// Second of the node's time in which a failed pull was told last.
+    pub(crate) read_failure_s: AtomicU64,
     pub(crate) timer: crate::timer::TimerRoom,
     /// Held while delayed messages are delivered; true once no more may be.
     pub(crate) delivering: Mutex<bool>,
@@ -134,7 +138,9 @@ impl Node {
             woken: Mutex::new(Vec::new()),
             announce: Notify::new(),
             delay_arrived: Notify::new(),
-            delay_offsets: Mutex::new(parts.delay_offsets),
+            delay_offsets: parts.delay_offsets,
+            outages: crate::outage::Outages::default(),
+            read_failure_s: AtomicU64::new(u64::MAX),
             timer: crate::timer::TimerRoom::new(parts.timers),
             delivering: Mutex::new(false),
             transactions: Transactions::default(),
@@ -202,21 +208,6 @@ impl Node {
     pub(crate) fn save_groups(&self) {
         if let Err(error) = self.groups.save(self.disk.as_ref(), &self.config_file("subscriptionGroup.json")) {
             tracing::error!(%error, "subscriptionGroup.json could not be written; the change lasts until the next restart only");
-        }
-    }
-
-    /// Writes the consumer offsets where they have changed.
-    pub(crate) fn save_offsets(&self) {
-        if let Err(error) = self.offsets.save(self.disk.as_ref(), &self.config_file("consumerOffset.json")) {
-            tracing::error!(%error, "consumerOffset.json could not be written; it is tried again");
-        }
-    }
-
-    /// Writes what groups filter by where it has changed, without what has expired.
-    pub(crate) fn save_filters(&self) {
-        self.filters.clean(self.clock.wall_ms(), self.config.live.filter_lifetime_ms());
-        if let Err(error) = self.filters.save(self.disk.as_ref(), &self.config_file("consumerFilter.json")) {
-            tracing::error!(%error, "consumerFilter.json could not be written; it is tried again");
         }
     }
 

@@ -1,6 +1,7 @@
 //! How far each group has consumed each queue. Groups do not wait for each other: each has its own lock.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -137,6 +138,28 @@ impl Offsets {
         self.retain(|_, each, _| each.as_str() != topic)
     }
 
+    /// Gives each offset the value that `correct` has for it, if any; the number of those.
+    pub(crate) fn correct(
+        &self,
+        mut correct: impl FnMut(&GroupName, &TopicName, QueueId, i64) -> Option<i64>,
+    ) -> usize {
+        let mut corrected = 0;
+        for (group, topics) in &self.groups.pin() {
+            for (topic, queues) in topics.lock().iter_mut() {
+                for (queue, offset) in queues {
+                    if let Some(right) = correct(group, topic, *queue, *offset) {
+                        *offset = right;
+                        corrected += 1;
+                    }
+                }
+            }
+        }
+        if corrected > 0 {
+            self.changes.touch();
+        }
+        corrected
+    }
+
     /// Keeps the topics of groups for which `keep` is true; the number of offsets that went.
     pub(crate) fn retain(
         &self,
@@ -235,12 +258,18 @@ impl Offsets {
         Ok(())
     }
 
-    /// Writes `consumerOffset.json` if something changed since the last time.
+    /// Writes `consumerOffset.json` if something changed since the last time. `before` runs between the making of the
+    /// text and its write.
     ///
     /// # Errors
-    /// When the disk fails.
-    pub(crate) fn save(&self, disk: &dyn Disk, path: &Path) -> Result<bool, TableError> {
-        self.changes.save(disk, path, || self.to_json())
+    /// When `before` or the disk fails.
+    pub(crate) fn save(
+        &self,
+        disk: &dyn Disk,
+        path: &Path,
+        before: impl FnOnce() -> io::Result<()>,
+    ) -> Result<bool, TableError> {
+        self.changes.save_after(disk, path, || self.to_json(), before)
     }
 
     fn of_group(&self, group: &GroupName) -> Result<Arc<Mutex<ByTopic>>, OffsetError> {

@@ -22,10 +22,9 @@ impl Node {
         }
         let starts_at_zero =
             self.store.queue_range(&asked.topic, queue).is_none_or(|(min, _)| min == QueueOffset::ZERO);
-        let young = self
-            .store
-            .unit_at(&asked.topic, queue, QueueOffset::ZERO)
-            .is_none_or(|unit| self.store.is_in_memory(LogOffset::new(unit.log_offset)));
+        let first = self.store.unit_at(&asked.topic, queue, QueueOffset::ZERO);
+        let first = first.map_err(|error| Refusal::read_failed(&error))?;
+        let young = first.is_none_or(|unit| self.store.is_in_memory(LogOffset::new(unit.log_offset)));
         if starts_at_zero && young {
             return Ok(Reply::of(&OffsetResult { offset: 0 }));
         }
@@ -57,18 +56,22 @@ impl Node {
     }
 
     /// Store time of the first message, -1 without one.
-    pub(crate) fn earliest_store_time(&self, asked: &QueueRef) -> Reply {
+    pub(crate) fn earliest_store_time(&self, asked: &QueueRef) -> Result<Reply, Refusal> {
         let queue = QueueId::from_wire(asked.queue_id).unwrap_or_default();
-        let timestamp =
-            self.range(asked).and_then(|(min, _)| self.store.store_time(&asked.topic, queue, min)).unwrap_or(-1);
-        Reply::of(&TimestampResult { timestamp })
+        let stored = match self.range(asked) {
+            Some((min, _)) => self.store.store_time(&asked.topic, queue, min),
+            None => Ok(None),
+        };
+        let timestamp = stored.map_err(|error| Refusal::read_failed(&error))?.unwrap_or(-1);
+        Ok(Reply::of(&TimestampResult { timestamp }))
     }
 
     /// The place of the message stored nearest to a time.
-    pub(crate) fn search_offset(&self, asked: &SearchOffset) -> Reply {
+    pub(crate) fn search_offset(&self, asked: &SearchOffset) -> Result<Reply, Refusal> {
         let queue = QueueId::from_wire(asked.queue_id).unwrap_or_default();
-        let offset = self.store.offset_by_time(&asked.topic, queue, asked.timestamp).to_wire();
-        Reply::of(&OffsetResult { offset })
+        let offset = self.store.offset_by_time(&asked.topic, queue, asked.timestamp);
+        let offset = offset.map_err(|error| Refusal::read_failed(&error))?.to_wire();
+        Ok(Reply::of(&OffsetResult { offset }))
     }
 
     fn range(&self, asked: &QueueRef) -> Option<(QueueOffset, QueueOffset)> {

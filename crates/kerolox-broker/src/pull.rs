@@ -287,6 +287,10 @@ impl Node {
 
     fn pulled(&self, peer: &Peer, began: Duration, pull: &PullMessage, read: ReadResult) -> Reply {
         let code = response_code(&read, pull);
+        if let Some(why) = &read.failure {
+            self.refusals.note("pull", code);
+            self.note_failed_read(pull, why);
+        }
         if code == ResponseCode::SUCCESS {
             self.stats.group(&pull.topic, &pull.consumer_group).record(read.count as u64, read.body.len() as u64);
             self.span_of_pull(peer.remote(), began, pull, &read.body, read.count);
@@ -299,7 +303,20 @@ impl Node {
             min_offset: read.min.to_wire(),
             max_offset: read.max.to_wire(),
         };
-        Reply::of(&header).with_code(code).with_remark(status_name(read.status)).with_body(read.body)
+        let remark = match &read.failure {
+            None => status_name(read.status).to_owned(),
+            Some(why) => format!("{}: {why}; try again", status_name(read.status)),
+        };
+        Reply::of(&header).with_code(code).with_remark(remark).with_body(read.body)
+    }
+
+    /// Tells of a pull that the disk failed, one of those in a second: each consumer tries again and again.
+    fn note_failed_read(&self, pull: &PullMessage, why: &str) {
+        let now_s = self.now().as_secs();
+        if self.read_failure_s.swap(now_s, Ordering::Relaxed) != now_s {
+            let (topic, group, offset) = (&pull.topic, &pull.consumer_group, pull.queue_offset);
+            tracing::error!(%topic, queue = pull.queue_id, %group, offset, why, "failed to read messages; the consumer is to try again");
+        }
     }
 }
 
@@ -325,6 +342,8 @@ fn response_code(read: &ReadResult, pull: &PullMessage) -> ResponseCode {
         | ReadStatus::NoMessageInQueue
         | ReadStatus::OffsetTooSmall
         | ReadStatus::OffsetOverflowBadly => ResponseCode::PULL_OFFSET_MOVED,
+        // Clients ask for the same offset again after a pause.
+        ReadStatus::ReadFailed => ResponseCode::SYSTEM_ERROR,
     }
 }
 
@@ -340,5 +359,6 @@ fn status_name(status: ReadStatus) -> &'static str {
         ReadStatus::OffsetTooSmall => "OFFSET_TOO_SMALL",
         ReadStatus::NoMatchedLogicQueue => "NO_MATCHED_LOGIC_QUEUE",
         ReadStatus::NoMessageInQueue => "NO_MESSAGE_IN_QUEUE",
+        ReadStatus::ReadFailed => "READ_FAILED",
     }
 }

@@ -1,6 +1,7 @@
 //! Looking single messages up: by key and by log offset.
 
 use bytes::{Bytes, BytesMut};
+use kerolox_store::ReadError;
 use kerolox_wire::command::pull::{QueryMessage, QueryResult, ViewMessage};
 use kerolox_wire::names::{LogOffset, topics};
 use kerolox_wire::reply::Reply;
@@ -20,8 +21,9 @@ impl Node {
         }
         let wanted =
             if asked.unique_key { UNIQUE_KEY_RESULTS_MAX } else { usize::try_from(asked.max_num).unwrap_or(0) };
-        let found =
-            self.store.query_keys(asked.topic.as_str(), &asked.key, wanted, asked.begin_timestamp, asked.end_timestamp);
+        let (topic, between) = (asked.topic.as_str(), (asked.begin_timestamp, asked.end_timestamp));
+        let found = self.store.query_keys(topic, &asked.key, wanted, between.0, between.1);
+        let found = found.map_err(|error| Refusal::read_failed(&error))?;
         if found.records.is_empty() {
             return Err(Refusal::new(
                 ResponseCode::QUERY_NOT_FOUND,
@@ -50,9 +52,16 @@ impl Node {
 
     /// Reads the message at a log offset, which a client may have made up.
     pub(crate) fn view_message(&self, asked: &ViewMessage) -> Result<Reply, Refusal> {
-        let record = LogOffset::from_wire(asked.offset).and_then(|offset| self.store.record_named(offset).ok());
-        let record =
-            record.ok_or_else(|| Refusal::error(format!("can not find message by the offset, {}", asked.offset)))?;
-        Ok(Reply::body(record))
+        Ok(Reply::body(self.record_of_client(asked.offset, "can not find message by the offset")?))
+    }
+
+    /// The record at a log offset that a client names; where none is, the refusal says `absent`.
+    pub(crate) fn record_of_client(&self, offset: i64, absent: &str) -> Result<Bytes, Refusal> {
+        let found = LogOffset::from_wire(offset).map(|offset| self.store.record_named(offset));
+        match found {
+            Some(Ok(record)) => Ok(record),
+            Some(Err(ReadError::Io(error))) => Err(Refusal::read_failed(&error)),
+            Some(Err(_)) | None => Err(Refusal::error(format!("{absent}, {offset}"))),
+        }
     }
 }

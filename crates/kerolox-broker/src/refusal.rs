@@ -44,6 +44,11 @@ impl Refusal {
         Self::new(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, format!(" request type {code} not supported"))
     }
 
+    /// The disk failed; the same request may succeed later.
+    pub(crate) fn read_failed(error: &std::io::Error) -> Self {
+        Self::error(format!("{error}; try again"))
+    }
+
     /// A body that cannot be read.
     pub(crate) fn bad_body(what: &str, why: impl std::fmt::Display) -> Self {
         Self::error(format!("the body is not a {what}: {why}"))

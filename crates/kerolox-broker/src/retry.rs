@@ -65,9 +65,7 @@ impl Node {
         if retry_queues == 0 {
             return Ok(None);
         }
-        let bytes = LogOffset::from_wire(asked.offset)
-            .and_then(|offset| self.store.record_named(offset).ok())
-            .ok_or_else(|| Refusal::error(format!("look message by offset failed, {}", asked.offset)))?;
+        let bytes = self.record_of_client(asked.offset, "look message by offset failed")?;
         let record = Record::parse(&bytes, BodyCheck::Skip)
             .map_err(|e| Refusal::error(format!("look message by offset failed, {}: {e}", asked.offset)))?;
         let (topic, queue, properties) = self.place_of(asked, &group, retry_queues, &record)?;

@@ -82,9 +82,9 @@ pub async fn start(
     disk.create_dir_all(&config.config_dir)
         .map_err(|e| StartError::Table { file: config.config_dir.display().to_string(), why: e.to_string() })?;
     let node = Arc::new(make_node(config, store, disk, clock, outbound, local)?);
+    node.correct_saved_positions();
     // Before the thread that deletes old files begins.
     node.keep_timed_records();
-    node.settle_transactions_at_start();
     node.store
         .start(Arc::new(Arriving(Arc::clone(&node))))
         .map_err(|e| StartError::Table { file: "a thread of the store".to_owned(), why: e.to_string() })?;

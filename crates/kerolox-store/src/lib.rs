@@ -11,6 +11,7 @@
 
 mod batch;
 mod bell;
+mod by_time;
 pub mod checkpoint;
 mod commit_log;
 mod config;
@@ -18,6 +19,7 @@ pub mod consume_queue;
 pub mod disk;
 mod dispatch;
 mod error;
+mod fetch;
 mod flush;
 pub mod index;
 mod lookup;

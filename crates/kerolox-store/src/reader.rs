@@ -1,16 +1,16 @@
-//! Reading messages: by queue and offset, by time.
+//! Reading messages by queue and offset.
+//!
+//! Only what is certain moves a consumer's offset: a record before the beginning of the log, a unit without a message, a
+//! record that is damaged. A read that the disk failed ends with what was found before it.
 
 use std::io;
-use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use kerolox_wire::names::{LogOffset, QueueId, QueueOffset, TopicName};
-use kerolox_wire::record::{Peek, peek};
-use kerolox_wire::sys_flag::BORNHOST_V6;
 
-use crate::commit_log::CommitLog;
 use crate::config::TransferLimit;
 use crate::consume_queue::{Queue, Unit};
+use crate::fetch::{Check, Place, Unreadable, fetch};
 use crate::store::Store;
 
 /// Fewest units that one read looks at when a filter drops most of them.
@@ -71,6 +71,8 @@ pub enum ReadStatus {
     NoMatchedLogicQueue,
     /// The queue has never had a message.
     NoMessageInQueue,
+    /// The disk failed before there was a message: the same offset is to be asked for again.
+    ReadFailed,
 }
 
 /// What a read brings back.
@@ -94,11 +96,28 @@ pub struct ReadResult {
     pub log_behind: u64,
     /// That is more than the part of the log supposed to be in memory: a replica should be asked instead.
     pub suggest_replica: bool,
+    /// What the disk said, with the place, where [`ReadStatus::ReadFailed`] is the status.
+    pub failure: Option<String>,
 }
 
 impl ReadResult {
     fn empty(status: ReadStatus, next: QueueOffset, (min, max): (QueueOffset, QueueOffset)) -> Self {
-        Self { status, next, min, max, body: Bytes::new(), count: 0, bytes: 0, log_behind: 0, suggest_replica: false }
+        Self {
+            status,
+            next,
+            min,
+            max,
+            body: Bytes::new(),
+            count: 0,
+            bytes: 0,
+            log_behind: 0,
+            suggest_replica: false,
+            failure: None,
+        }
+    }
+
+    fn failed(from: QueueOffset, range: (QueueOffset, QueueOffset), error: &io::Error) -> Self {
+        Self { failure: Some(error.to_string()), ..Self::empty(ReadStatus::ReadFailed, from, range) }
     }
 }
 
@@ -152,9 +171,19 @@ impl Store {
             let next = if min == zero { min } else { max };
             return ReadResult::empty(ReadStatus::OffsetOverflowBadly, next, range);
         }
-        let config = self.config();
-        let mut picked = Picked::new(self.log(), self.memory_window(), limits.max_count);
-        let full = (config.memory_transfer, config.disk_transfer);
+        self.read_units(&queue, from, range, limits, filter)
+    }
+
+    fn read_units(
+        &self,
+        queue: &Queue,
+        from: QueueOffset,
+        range: (QueueOffset, QueueOffset),
+        limits: ReadLimits<'_>,
+        filter: &dyn Fn(i64, &[u8]) -> Verdict,
+    ) -> ReadResult {
+        let (min, max) = range;
+        let mut picked = Picked::new(self, limits.max_count);
         let mut unscanned = limits.max_count.max(UNITS_SCANNED_MIN);
         // Without a filter one helping is enough; with one, most reads need several.
         let helping = limits.max_count.clamp(UNITS_HELPING_MIN, UNITS_SCANNED_MIN);
@@ -162,33 +191,37 @@ impl Store {
         let mut next = from;
         while unscanned > 0 && next < max {
             units.clear();
-            let first = match queue.units(next, helping.min(unscanned), &mut units) {
-                Ok(first) if !units.is_empty() => first,
-                _ if next > from => break,
-                other => {
-                    tracing::warn!(%topic, queue = %queue_id, %from, %min, %max, ?other, "the queue has no unit here");
-                    return ReadResult::empty(ReadStatus::OffsetFoundNull, queue.next_file(from).min(max), range);
+            let first = match units_until_failure(queue, next, helping.min(unscanned), &mut units) {
+                Ok(first) => first,
+                // Retention has taken the file since.
+                Err(_) if next < queue.min() => break,
+                Err(error) => {
+                    picked.failure = Some(error);
+                    break;
                 }
             };
-            let taken = picked.collect(&units, full, limits, filter);
+            if units.is_empty() {
+                if next > from {
+                    break;
+                }
+                let (topic, queue_id) = (queue.topic(), queue.id());
+                tracing::warn!(%topic, queue = %queue_id, %from, %min, %max, "no unit from the offset to the end of the queue");
+                return ReadResult::empty(ReadStatus::OffsetFoundNull, queue.next_file(from).min(max), range);
+            }
+            let taken = picked.collect(&units, limits, filter);
             next = first + taken as u64;
             unscanned = unscanned.saturating_sub(units.len());
             if taken < units.len() {
                 break;
             }
         }
-        let log_behind = picked.end.saturating_sub(picked.last_seen);
-        ReadResult {
-            status: picked.status,
-            next,
-            min,
-            max,
-            count: picked.count,
-            bytes: picked.body.len(),
-            body: picked.body.freeze(),
-            log_behind,
-            suggest_replica: log_behind > self.memory_window(),
+        if let Some(error) = picked.failure.as_ref().filter(|_| picked.count == 0) {
+            return ReadResult::failed(from, range, error);
         }
+        if next == from && next < queue.min() {
+            return ReadResult::empty(ReadStatus::OffsetTooSmall, queue.min(), (queue.min(), max));
+        }
+        picked.into_result(next, range)
     }
 
     /// First offset and end of a queue; `None` when there is no such queue.
@@ -197,43 +230,35 @@ impl Store {
         self.queues().get(topic, queue_id).map(|queue| (queue.min(), queue.max()))
     }
 
-    /// The unit of one message.
-    #[must_use]
-    pub fn unit_at(&self, topic: &TopicName, queue_id: QueueId, offset: QueueOffset) -> Option<Unit> {
-        self.queues().get(topic, queue_id)?.unit(offset).ok().flatten()
+    /// The unit of one message; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn unit_at(&self, topic: &TopicName, queue_id: QueueId, offset: QueueOffset) -> io::Result<Option<Unit>> {
+        match self.queues().get(topic, queue_id) {
+            Some(queue) => queue.unit(offset).map_err(|error| queue_failed(&queue, offset, error)),
+            None => Ok(None),
+        }
     }
 
-    /// Up to `count` units from an offset on, and the offset of the first of them: a later one when there is a gap.
-    #[must_use]
+    /// Up to `count` units from an offset on, and the offset of the first of them: a later one when there is a gap. Where
+    /// a part of them cannot be read, those before it.
+    ///
+    /// # Errors
+    /// When the disk fails at the first of them.
     pub fn units(
         &self,
         topic: &TopicName,
         queue_id: QueueId,
         from: QueueOffset,
         count: usize,
-    ) -> (QueueOffset, Vec<Unit>) {
+    ) -> io::Result<(QueueOffset, Vec<Unit>)> {
         let mut units = Vec::new();
         let first = match self.queues().get(topic, queue_id) {
-            Some(queue) => queue.units(from, count, &mut units).unwrap_or(from),
+            Some(queue) => units_until_failure(&queue, from, count, &mut units)?,
             None => from,
         };
-        (first, units)
-    }
-
-    /// When a message was stored, ms.
-    #[must_use]
-    pub fn store_time(&self, topic: &TopicName, queue_id: QueueId, offset: QueueOffset) -> Option<i64> {
-        let queue = self.queues().get(topic, queue_id)?;
-        unit_time(self.log(), &queue, offset)
-    }
-
-    /// Offset of the message stored nearest to a time; 0 for a queue without messages.
-    #[must_use]
-    pub fn offset_by_time(&self, topic: &TopicName, queue_id: QueueId, time_ms: i64) -> QueueOffset {
-        match self.queues().get(topic, queue_id) {
-            Some(queue) => offset_near_time(self.log(), &queue, time_ms),
-            None => QueueOffset::ZERO,
-        }
+        Ok((first, units))
     }
 
     /// Whether a place of the log is in the part supposed to be in memory.
@@ -241,11 +266,46 @@ impl Store {
     pub fn is_in_memory(&self, offset: LogOffset) -> bool {
         self.log().end().saturating_sub(offset.get()) <= self.memory_window()
     }
+
+    /// Whether a record's body is checked when it is read: only what this process wrote, and may still have in memory, is
+    /// taken on trust.
+    pub(crate) fn is_trusted(&self, at: u64) -> bool {
+        at >= self.opened_end() && self.is_in_memory(LogOffset::new(at))
+    }
+
+    /// Counts and tells of a record that is passed over because it is damaged.
+    pub(crate) fn note_damaged(&self, at: u64, why: &str) {
+        self.counters().records_damaged.add(1);
+        tracing::error!(at, why, "a damaged record of the log is passed over");
+    }
+}
+
+/// Units from an offset on as [`Queue::units`] finds them. Where a read fails, those before it, as far as fewer of them
+/// can be read.
+fn units_until_failure(queue: &Queue, from: QueueOffset, count: usize, out: &mut Vec<Unit>) -> io::Result<QueueOffset> {
+    let mut wanted = count;
+    loop {
+        let error = match queue.units(from, wanted, out) {
+            Ok(first) => return Ok(first),
+            Err(error) => error,
+        };
+        wanted = if out.is_empty() { wanted / 2 } else { out.len().min(wanted.saturating_sub(1)) };
+        out.clear();
+        if wanted == 0 {
+            return Err(queue_failed(queue, from, error));
+        }
+    }
+}
+
+/// An error of the disk with the place in the queue that it is about.
+pub(crate) fn queue_failed(queue: &Queue, at: QueueOffset, error: io::Error) -> io::Error {
+    let text = format!("reading queue {} of {} at offset {at}: {error}", queue.id(), queue.topic());
+    io::Error::new(error.kind(), text)
 }
 
 /// The records picked by one read.
 struct Picked<'a> {
-    log: &'a CommitLog,
+    store: &'a Store,
     end: u64,
     memory_window: u64,
     max_count: usize,
@@ -256,38 +316,51 @@ struct Picked<'a> {
     last_seen: u64,
     /// After a record whose file is gone, units below this offset are passed over.
     resume_at: u64,
+    /// What ended the read before its time.
+    failure: Option<io::Error>,
 }
 
 impl<'a> Picked<'a> {
-    fn new(log: &'a CommitLog, memory_window: u64, max_count: usize) -> Self {
+    fn new(store: &'a Store, max_count: usize) -> Self {
         Self {
-            log,
-            end: log.end(),
-            memory_window,
+            store,
+            end: store.log().end(),
+            memory_window: store.memory_window(),
             max_count,
             body: BytesMut::new(),
             count: 0,
             status: ReadStatus::NoMatchedMessage,
             last_seen: 0,
             resume_at: 0,
+            failure: None,
         }
     }
 
-    /// Goes through the units until the answer is full; returns how many it has passed.
-    fn collect(
-        &mut self,
-        units: &[Unit],
-        (memory, disk): (TransferLimit, TransferLimit),
-        limits: ReadLimits<'_>,
-        filter: &dyn Fn(i64, &[u8]) -> Verdict,
-    ) -> usize {
+    fn into_result(self, next: QueueOffset, (min, max): (QueueOffset, QueueOffset)) -> ReadResult {
+        let log_behind = self.end.saturating_sub(self.last_seen);
+        ReadResult {
+            status: self.status,
+            next,
+            min,
+            max,
+            count: self.count,
+            bytes: self.body.len(),
+            body: self.body.freeze(),
+            log_behind,
+            suggest_replica: log_behind > self.memory_window,
+            failure: None,
+        }
+    }
+
+    /// Goes through the units until the answer is full or the disk fails; returns how many it has passed.
+    fn collect(&mut self, units: &[Unit], limits: ReadLimits<'_>, filter: &dyn Fn(i64, &[u8]) -> Verdict) -> usize {
         for (passed, unit) in units.iter().enumerate() {
             self.last_seen = unit.log_offset;
             if unit.log_offset < self.resume_at {
                 continue;
             }
-            let cold = self.end.saturating_sub(unit.log_offset) > self.memory_window;
-            if self.is_full(unit, if cold { disk } else { memory }) {
+            let limit = self.limit_of(unit);
+            if self.is_full(unit, limit) {
                 return passed;
             }
             if limits.by_tags.is_some_and(|judge| judge(unit.tags_code) == Verdict::Skip) {
@@ -295,21 +368,26 @@ impl<'a> Picked<'a> {
                 continue;
             }
             if self.body.is_empty() {
-                self.make_room(unit, units.len().saturating_sub(passed), if cold { disk } else { memory });
+                self.make_room(unit, units.len().saturating_sub(passed), limit);
             }
             let start = self.body.len();
-            if let Err(e) = self.copy(unit) {
-                if e.kind() != io::ErrorKind::NotFound {
-                    tracing::error!(at = unit.log_offset, error = %e, "a unit points to no record");
+            match self.copy(unit) {
+                Ok(()) => {}
+                Err(Unreadable::Failed(error)) => {
+                    self.failure = Some(error);
+                    return passed;
                 }
-                self.body.truncate(start);
-                self.note(ReadStatus::MessageWasRemoving);
-                let segments = self.log.segments();
-                // Only what is no longer held lies in a file that is gone as a whole.
-                if unit.log_offset < self.log.begin() {
+                Err(Unreadable::Gone) => {
+                    self.note(ReadStatus::MessageWasRemoving);
+                    let segments = self.store.log().segments();
                     self.resume_at = segments.base_of(unit.log_offset).saturating_add(segments.size());
+                    continue;
                 }
-                continue;
+                Err(Unreadable::Damaged(why)) => {
+                    self.note(ReadStatus::MessageWasRemoving);
+                    self.store.note_damaged(unit.log_offset, &why);
+                    continue;
+                }
             }
             let (_, record) = self.body.split_at(start);
             if filter(unit.tags_code, record) == Verdict::Skip {
@@ -322,6 +400,12 @@ impl<'a> Picked<'a> {
             self.resume_at = 0;
         }
         units.len()
+    }
+
+    fn limit_of(&self, unit: &Unit) -> TransferLimit {
+        let config = self.store.config();
+        let cold = self.end.saturating_sub(unit.log_offset) > self.memory_window;
+        if cold { config.disk_transfer } else { config.memory_transfer }
     }
 
     /// Takes memory for as many records like this one as the answer may get: growing it bit by bit would copy it again
@@ -345,63 +429,9 @@ impl<'a> Picked<'a> {
     }
 
     /// Copies a unit's record and checks that it is the one meant.
-    fn copy(&mut self, unit: &Unit) -> io::Result<()> {
-        let start = self.body.len();
-        let len = usize::try_from(unit.size).map_err(io::Error::other)?;
-        self.log.copy_to(unit.log_offset, len, &mut self.body)?;
-        let (_, record) = self.body.split_at(start);
-        let own_offset = record.get(28..36).and_then(|b| b.first_chunk()).map(|b| u64::from_be_bytes(*b));
-        if peek(record) == (Peek::Record { size: unit.size }) && own_offset == Some(unit.log_offset) {
-            return Ok(());
-        }
-        Err(io::Error::new(io::ErrorKind::InvalidData, "not the record that the unit describes"))
+    fn copy(&mut self, unit: &Unit) -> Result<(), Unreadable> {
+        let check = if self.store.is_trusted(unit.log_offset) { Check::Head } else { Check::Body };
+        let place = Place { at: unit.log_offset, size: unit.size, check };
+        fetch(self.store.log(), place, &mut self.body)
     }
-}
-
-/// Store time of the record at a log offset, read without the rest of it.
-pub(crate) fn record_time(log: &CommitLog, at: u64) -> io::Result<i64> {
-    let mut head = [0; 76];
-    log.read(at, &mut head)?;
-    let field = |from: usize| head.get(from..).and_then(|b| b.first_chunk::<8>()).map(|b| i64::from_be_bytes(*b));
-    let own_offset = field(28).and_then(|offset| u64::try_from(offset).ok());
-    if !matches!(peek(&head), Peek::Record { .. }) || own_offset != Some(at) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("no record at log offset {at}")));
-    }
-    let flag = head.get(39).copied().map_or(0, i32::from);
-    let time = if flag & BORNHOST_V6 == 0 { field(56) } else { field(68) };
-    time.ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-fn unit_time(log: &CommitLog, queue: &Arc<Queue>, offset: QueueOffset) -> Option<i64> {
-    let unit = queue.unit(offset).ok().flatten()?;
-    record_time(log, unit.log_offset).ok()
-}
-
-/// Binary search over the whole queue; units whose record is gone count as earlier than any time. Of the two
-/// neighbours the nearer one wins, the earlier one when both are as near.
-fn offset_near_time(log: &CommitLog, queue: &Arc<Queue>, time_ms: i64) -> QueueOffset {
-    let (min, max) = (queue.min().get(), queue.max().get());
-    let mut low = min;
-    let mut high = max;
-    let (mut before, mut after) = (None, None);
-    while low < high {
-        let middle = low.midpoint(high);
-        match unit_time(log, queue, QueueOffset::new(middle)) {
-            Some(at) if at == time_ms => return QueueOffset::new(middle),
-            Some(at) if at > time_ms => {
-                after = Some((middle, at));
-                high = middle;
-            }
-            earlier => {
-                before = earlier.map(|at| (middle, at)).or(before);
-                low = middle.saturating_add(1);
-            }
-        }
-    }
-    let nearest = match (before, after) {
-        (Some((offset, at)), Some((_, later))) if time_ms.abs_diff(at) <= later.abs_diff(time_ms) => offset,
-        (_, Some((offset, _))) | (Some((offset, _)), None) => offset,
-        (None, None) => min,
-    };
-    QueueOffset::new(nearest)
 }

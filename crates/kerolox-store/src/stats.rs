@@ -26,6 +26,7 @@ pub(crate) struct Counters {
     pub(crate) reads_found: Counter,
     pub(crate) reads_missed: Counter,
     pub(crate) records_read: Counter,
+    pub(crate) records_damaged: Counter,
     pub(crate) segments_deleted: Counter,
 }
 
@@ -47,6 +48,8 @@ pub struct StoreStats {
     pub reads_missed: u64,
     /// Messages returned by reads.
     pub records_read: u64,
+    /// Records that reads passed over because they are damaged.
+    pub records_damaged: u64,
     /// Log files deleted by retention.
     pub segments_deleted: u64,
     /// Damaged places of the log met while dispatching.

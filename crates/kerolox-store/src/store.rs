@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) dispatch: Dispatch,
     pub(crate) flush: Flush,
     pub(crate) counters: Counters,
+    /// End of the log when it was opened: what lies before was written by an earlier process.
+    opened_end: u64,
     pub(crate) bells: Bells,
     pub(crate) stopping: AtomicBool,
     /// Percent of the memory that the newest part of the log is supposed to be in.
@@ -107,6 +109,7 @@ impl Store {
             disk,
             clock,
             paths,
+            opened_end: found.log.end(),
             log: found.log,
             queues: found.queues,
             index: found.index,
@@ -228,6 +231,12 @@ impl Store {
         LogOffset::new(self.shared.dispatch.done())
     }
 
+    /// Whether all that the log held when it was opened is in its queues: until then their ends are not known.
+    #[must_use]
+    pub fn is_recovered(&self) -> bool {
+        self.dispatched_end().get() >= self.opened_end()
+    }
+
     /// The key index has everything before it.
     #[must_use]
     pub fn indexed_end(&self) -> LogOffset {
@@ -334,6 +343,7 @@ impl Store {
             reads_found: counters.reads_found.get(),
             reads_missed: counters.reads_missed.get(),
             records_read: counters.records_read.get(),
+            records_damaged: counters.records_damaged.get(),
             segments_deleted: counters.segments_deleted.get(),
             records_skipped: shared.dispatch.skipped.load(Ordering::Relaxed),
             begin: shared.log.begin(),
@@ -434,6 +444,11 @@ impl Store {
 
     pub(crate) fn log(&self) -> &CommitLog {
         &self.shared.log
+    }
+
+    /// Records before it were written by an earlier process.
+    pub(crate) fn opened_end(&self) -> u64 {
+        self.shared.opened_end
     }
 
     pub(crate) fn queues(&self) -> &Queues {

@@ -87,7 +87,7 @@ fn a_query_brings_what_fits_into_one_frame() {
         store.append(&mut batch).unwrap();
     }
     store.dispatch_now(None).unwrap();
-    let found = store.query_keys("T", "k", 32, 0, i64::MAX).records;
+    let found = store.query_keys("T", "k", 32, 0, i64::MAX).unwrap().records;
     assert_eq!(found.len(), 2, "as many as no client refuses");
     assert!(found.iter().map(bytes::Bytes::len).sum::<usize>() < kerolox_wire::frame::FRAME_SIZE_MAX);
 }
@@ -108,7 +108,7 @@ fn properties_that_end_in_a_zero_byte_pass_for_no_torn_record() {
     let store = open(small(dir.path()), real());
     store.dispatch_now(None).unwrap();
     assert_eq!(bodies(&store, "T", 0), [&b"before"[..], b"odd", b"after"]);
-    assert_eq!(store.query_keys("T", "k\0", 32, 0, i64::MAX).records.len(), 1, "the value is what it was");
+    assert_eq!(store.query_keys("T", "k\0", 32, 0, i64::MAX).unwrap().records.len(), 1, "the value is what it was");
 }
 
 #[test]
@@ -262,14 +262,14 @@ fn times_lead_to_the_nearest_message() {
         clock.advance(Duration::from_millis(100));
     }
     store.dispatch_now(None).unwrap();
-    let at = |ms| store.offset_by_time(&topic("T"), QueueId::new(0), ms).get();
+    let at = |ms| store.offset_by_time(&topic("T"), QueueId::new(0), ms).unwrap().get();
     assert_eq!(at(0), 0);
     assert_eq!(at(start), 0);
     assert_eq!(at(start + 1_000), 10);
     assert_eq!(at(start + 1_040), 10);
     assert_eq!(at(start + 1_060), 11);
     assert_eq!(at(i64::MAX), 49);
-    assert_eq!(store.store_time(&topic("T"), QueueId::new(0), QueueOffset::new(7)), Some(start + 700));
+    assert_eq!(store.store_time(&topic("T"), QueueId::new(0), QueueOffset::new(7)).unwrap(), Some(start + 700));
 }
 
 #[derive(Default)]

@@ -155,7 +155,7 @@ impl Pair {
             assert_eq!(max.get(), messages.len() as u64, "{name}/{id}");
             let min = usize::try_from(min.get()).unwrap();
             assert_eq!(bodies(store, TOPICS[*t], *id), messages[min..], "{name}/{id} from {min}");
-            if let Some(unit) = store.unit_at(&name, queue, max.checked_sub_one()) {
+            if let Some(unit) = store.unit_at(&name, queue, max.checked_sub_one()).unwrap() {
                 assert!(unit.log_offset >= store.begin().get());
             }
             // Every message from which the log still begins is there.

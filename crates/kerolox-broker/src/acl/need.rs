@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use kerolox_store::Store;
+use kerolox_store::{ReadError, Store};
 use kerolox_wire::body::{CheckClientConfig, HeartbeatData, LockRequest, from_json};
 use kerolox_wire::command::send::SendBack;
 use kerolox_wire::command::{COMMANDS, FieldSpec, Header, Request};
@@ -47,7 +47,7 @@ impl<'a> Need<'a> {
     /// What `request`, decoded from `frame`, needs.
     ///
     /// # Errors
-    /// When the body that holds the names cannot be read.
+    /// When the body that holds the names cannot be read, or the disk fails.
     pub(crate) fn of(request: &Request, frame: &'a Frame, store: &Store) -> Result<Self, Refusal> {
         let mut need = Self::default();
         match kind(request) {
@@ -72,12 +72,12 @@ impl<'a> Need<'a> {
                 if let Some(topic) = frame.fields.get("originTopic").filter(|topic| !topic.is_empty()) {
                     need.topic(Cow::Borrowed(topic), Access::Publish);
                 }
-                need.stored(frame, store, Access::Either);
+                need.stored(frame, store, Access::Either)?;
             }
-            Kind::View => need.stored(frame, store, Access::Subscribe),
+            Kind::View => need.stored(frame, store, Access::Subscribe)?,
             Kind::End => {
                 // What is ended is a send to that topic.
-                let bytes = record_at("commitLogOffset", frame, store);
+                let bytes = record_at("commitLogOffset", frame, store)?;
                 let half = bytes.as_ref().and_then(|bytes| Record::parse(bytes, BodyCheck::Skip).ok());
                 if let Some(half) = half.filter(|half| half.topic() == topics::TRANS_HALF)
                     && let Some(topic) = properties::find(half.properties(), properties::REAL_TOPIC)
@@ -115,11 +115,12 @@ impl<'a> Need<'a> {
     }
 
     /// The topic of the message at the log offset that the request names, which is its sender's choice.
-    fn stored(&mut self, frame: &Frame, store: &Store, access: Access) {
-        let Some(bytes) = record_at("offset", frame, store) else { return };
-        if let Ok(record) = Record::parse(&bytes, BodyCheck::Skip) {
+    fn stored(&mut self, frame: &Frame, store: &Store, access: Access) -> Result<(), Refusal> {
+        let bytes = record_at("offset", frame, store)?;
+        if let Some(Ok(record)) = bytes.as_ref().map(|bytes| Record::parse(bytes, BodyCheck::Skip)) {
             self.topic(Cow::Owned(record.topic().to_owned()), access);
         }
+        Ok(())
     }
 
     fn topic(&mut self, name: Cow<'a, str>, access: Access) {
@@ -138,10 +139,16 @@ impl<'a> Need<'a> {
     }
 }
 
-/// The record at the log offset that a header field names.
-fn record_at(field: &str, frame: &Frame, store: &Store) -> Option<Bytes> {
+/// The record at the log offset that a header field names. One that the disk does not deliver is refused: without it
+/// nothing tells what the request needs.
+fn record_at(field: &str, frame: &Frame, store: &Store) -> Result<Option<Bytes>, Refusal> {
     let offset = frame.fields.get(field).and_then(|text| text.trim().parse().ok()).and_then(LogOffset::from_wire);
-    offset.and_then(|offset| store.record_named(offset).ok())
+    let Some(offset) = offset else { return Ok(None) };
+    match store.record_named(offset) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ReadError::Io(error)) => Err(Refusal::read_failed(&error)),
+        Err(_) => Ok(None),
+    }
 }
 
 fn body<T: serde::de::DeserializeOwned>(frame: &Frame, what: &str) -> Result<T, Refusal> {

@@ -1,6 +1,7 @@
 //! How far groups have come, and how far behind they are.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use kerolox_wire::body::{
     BrokerConsumeStats as BrokerConsumeStatsBody, ConsumeStats as ConsumeStatsBody, ConsumeTimeSpans, OffsetWrapper,
@@ -51,7 +52,8 @@ impl Node {
     fn place_in(&self, group: &GroupName, topic: &TopicName, queue: QueueId) -> OffsetWrapper {
         let (_, max) = self.range_or_empty(topic, queue);
         let consumer = self.offsets.get(group.as_str(), topic.as_str(), queue).unwrap_or(0);
-        let last = QueueOffset::from_wire(consumer - 1).and_then(|last| self.store.store_time(topic, queue, last));
+        let last = QueueOffset::from_wire(consumer.saturating_sub(1))
+            .and_then(|last| self.store.store_time(topic, queue, last).ok().flatten());
         OffsetWrapper { broker_offset: max.to_wire(), consumer_offset: consumer, last_timestamp: last.unwrap_or(0) }
     }
 
@@ -87,31 +89,36 @@ impl Node {
             .topics
             .get(asked.topic.as_str())
             .ok_or_else(|| Refusal::new(ResponseCode::TOPIC_NOT_EXIST, format!("topic[{}] not exist", asked.topic)))?;
-        let spans = (0..topic.write_queues).map(|id| self.time_span(asked, id)).collect();
+        let spans = (0..topic.write_queues).map(|id| self.time_span(asked, id)).collect::<io::Result<_>>();
+        let spans = spans.map_err(|error| Refusal::read_failed(&error))?;
         Ok(Reply::body(to_json(&ConsumeTimeSpans { consume_time_span_set: spans }, Style::Fastjson)))
     }
 
-    fn time_span(&self, asked: &TopicAndGroup, id: u32) -> QueueTimeSpan {
+    fn time_span(&self, asked: &TopicAndGroup, id: u32) -> io::Result<QueueTimeSpan> {
         let queue = QueueId::new(id);
         let (min, max) = self.range_or_empty(&asked.topic, queue);
-        let time = |offset: QueueOffset| self.store.store_time(&asked.topic, queue, offset).unwrap_or(-1);
+        let stored = |offset: QueueOffset| self.store.store_time(&asked.topic, queue, offset);
+        let time = |offset: QueueOffset| stored(offset).map(|ms| ms.unwrap_or(-1));
         let consumed = self.offsets.get(asked.group.as_str(), asked.topic.as_str(), queue);
         let at = consumed.and_then(QueueOffset::from_wire);
         let consume_time = match at {
-            Some(next) if next > min => time(QueueOffset::new(next.get() - 1)),
-            _ => time(min),
+            Some(next) if next > min => time(QueueOffset::new(next.get() - 1))?,
+            _ => time(min)?,
         };
         let delay = match at {
             // What retention has taken is waited for no more; 4.7.1 tells the time since 1970 then.
-            Some(next) if next < max => self.clock.wall_ms().saturating_sub(time(next.max(min))),
+            Some(next) if next < max => {
+                let now_ms = self.clock.wall_ms();
+                now_ms.saturating_sub(stored(next.max(min))?.unwrap_or(now_ms))
+            }
             _ => 0,
         };
-        QueueTimeSpan {
+        Ok(QueueTimeSpan {
             message_queue: self.message_queue(&asked.topic, id),
-            min_time_stamp: time(min),
-            max_time_stamp: if max > min { time(QueueOffset::new(max.get() - 1)) } else { -1 },
+            min_time_stamp: time(min)?,
+            max_time_stamp: if max > min { time(QueueOffset::new(max.get() - 1))? } else { -1 },
             consume_time_stamp: consume_time,
             delay_time: delay,
-        }
+        })
     }
 }

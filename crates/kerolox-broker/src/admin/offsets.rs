@@ -13,7 +13,7 @@ use kerolox_wire::command::client::ResetClientOffset;
 use kerolox_wire::command::{Header, Names, RequestCode};
 use kerolox_wire::fields::Fields;
 use kerolox_wire::frame::{Frame, Language};
-use kerolox_wire::names::{QueueId, TopicName};
+use kerolox_wire::names::{QueueId, QueueOffset, TopicName};
 use kerolox_wire::reply::Reply;
 use kerolox_wire::response::ResponseCode;
 
@@ -36,7 +36,7 @@ impl Node {
                 .offsets
                 .get(asked.group.as_str(), asked.topic.as_str(), queue)
                 .ok_or_else(|| Refusal::error(format!("THe consumer group <{}> not exist", asked.group)))?;
-            let by_time = self.place_by_time(&asked.topic, queue, asked.timestamp);
+            let by_time = self.place_by_time(&asked.topic, queue, asked.timestamp)?;
             let target = if asked.is_force || by_time < current { by_time } else { current };
             targets.push((self.message_queue(&asked.topic, id), target));
         }
@@ -59,12 +59,12 @@ impl Node {
     }
 
     /// The place of a time, -1 meaning the end.
-    fn place_by_time(&self, topic: &TopicName, queue: QueueId, timestamp: i64) -> i64 {
+    fn place_by_time(&self, topic: &TopicName, queue: QueueId, timestamp: i64) -> Result<i64, Refusal> {
         if timestamp == -1 {
-            self.range_or_empty(topic, queue).1.to_wire()
-        } else {
-            self.store.offset_by_time(topic, queue, timestamp).to_wire()
+            return Ok(self.range_or_empty(topic, queue).1.to_wire());
         }
+        let offset = self.store.offset_by_time(topic, queue, timestamp);
+        offset.map(QueueOffset::to_wire).map_err(|error| Refusal::read_failed(&error))
     }
 
     fn reset_order(&self, language: Language, asked: &ResetOffset, targets: &[(MessageQueue, i64)]) -> Frame {
@@ -127,7 +127,7 @@ impl Node {
 
     /// How far each delay level has come, for a replica.
     pub(crate) fn all_delay_offsets(&self) -> Reply {
-        let offset_table = self.delay_offsets.lock().table();
+        let offset_table = self.delay_offsets.table();
         Reply::body(to_json(&DelayOffsets { offset_table }, Style::Fastjson))
     }
 }

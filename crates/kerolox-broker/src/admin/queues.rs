@@ -29,7 +29,8 @@ impl Node {
         });
         let from = QueueOffset::from_wire(asked.index).unwrap_or_default().max(min);
         let count = usize::try_from(asked.count).unwrap_or(0).min(UNITS_MAX);
-        let (_, units) = self.store.units(&asked.topic, queue, from, count);
+        let units = self.store.units(&asked.topic, queue, from, count);
+        let (_, units) = units.map_err(|error| Refusal::read_failed(&error))?;
         let queue_data = units
             .iter()
             .map(|unit| {

@@ -10,7 +10,6 @@ use kerolox_wire::body::{KvTable, Style, to_json};
 use kerolox_wire::command::admin::{BrokerStatsData, VersionResult};
 use kerolox_wire::frame::{Frame, VERSION_4_7_1};
 use kerolox_wire::names::{QueueId, QueueOffset, TopicName, topics};
-use kerolox_wire::record::{BodyCheck, Record};
 use kerolox_wire::reply::Reply;
 
 use crate::node::Node;
@@ -71,7 +70,7 @@ impl Node {
             put(&format!("missingTopic_{topic}"), told);
         }
         let schedule = TopicName::known(topics::SCHEDULE);
-        let delivered = self.delay_offsets.lock().table();
+        let delivered = self.delay_offsets.table();
         for (at, level) in (0..self.store.config().delay_levels.max_level()).zip(1..) {
             let (_, max) = self.range_or_empty(&schedule, QueueId::new(at));
             // A level whose messages all still wait has delivered none yet.
@@ -85,9 +84,7 @@ impl Node {
 
     /// Store time of the first record of the log, -1 without one.
     fn earliest_in_log(&self) -> i64 {
-        let first = self.store.record_at(self.store.begin()).ok();
-        let first = first.as_deref().and_then(|bytes| Record::parse(bytes, BodyCheck::Skip).ok());
-        first.map_or(-1, |record| record.store_timestamp())
+        self.store.store_time_at(self.store.begin()).ok().flatten().unwrap_or(-1)
     }
 
     /// One statistic.

@@ -111,7 +111,7 @@ impl Node {
             let (min, max) = self.range_or_empty(&topic.name, QueueId::new(id));
             let last = if max > min {
                 let before = QueueOffset::new(max.get() - 1);
-                self.store.store_time(&topic.name, QueueId::new(id), before).unwrap_or(0)
+                self.store.store_time(&topic.name, QueueId::new(id), before).ok().flatten().unwrap_or(0)
             } else {
                 0
             };

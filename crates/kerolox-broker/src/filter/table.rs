@@ -1,6 +1,7 @@
 //! What each group filters by, as its heartbeats say; kept as `config/consumerFilter.json` by RocketMQ's rules.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -175,8 +176,13 @@ impl Filters {
     ///
     /// # Errors
     /// When the disk fails.
-    pub(crate) fn save(&self, disk: &dyn Disk, path: &Path) -> Result<bool, TableError> {
-        self.changes.save(disk, path, || to_json_pretty(&self.table.lock().to_stored()))
+    pub(crate) fn save(
+        &self,
+        disk: &dyn Disk,
+        path: &Path,
+        before: impl FnOnce() -> io::Result<()>,
+    ) -> Result<bool, TableError> {
+        self.changes.save_after(disk, path, || to_json_pretty(&self.table.lock().to_stored()), before)
     }
 }
 
@@ -358,7 +364,7 @@ mod tests {
         assert_eq!((loaded.dead, loaded.dead_time, loaded.client_version), (true, 70_000, 3));
         assert!(filters.get("h", "t").is_none());
         filters.register(&group("g"), &[sql("t", "a = 1", 3)], 110_000);
-        assert!(filters.save(&RealDisk, &path).unwrap());
+        assert!(filters.save(&RealDisk, &path, || Ok(())).unwrap());
         let again = Filters::default();
         again.load(&RealDisk, &path, 200_000).unwrap();
         assert_eq!(stored(&again, "t").bloom_filter_data, Some(BloomBits { bit_num: 176, bit_pos: vec![1, 2] }));

@@ -4,6 +4,7 @@
 use std::io;
 
 use bytes::Bytes;
+use kerolox_store::ReadError;
 use kerolox_store::timers::{TimerEntry, TimerKind};
 use kerolox_wire::names::{LogOffset, QueueId, TopicName, topics};
 use kerolox_wire::properties::{self, timer};
@@ -56,7 +57,11 @@ impl Node {
             if entry.kind != TimerKind::Message || timers.is_cancelled(&entry).map_err(failed)? {
                 continue;
             }
-            let Ok(record) = self.store.record_at(LogOffset::new(entry.log_offset)) else { continue };
+            let record = match self.store.record_at(LogOffset::new(entry.log_offset)) {
+                Err(ReadError::Io(error)) => return Err(failed(error)),
+                Err(_) => continue,
+                Ok(record) => record,
+            };
             size += record.len();
             if size > LISTED_SIZE_MAX && !records.is_empty() {
                 next_ms = entry.wake_ms.max(from_ms.saturating_add(1));
@@ -74,7 +79,7 @@ impl Node {
         }
         let failed = |e: io::Error| Refusal::error(format!("the timers cannot be read: {e}"));
         let mut found: Vec<PendingTimer> = Vec::new();
-        for bytes in self.store.query_keys(topics::TIMER, key, FOUND_MAX, 0, i64::MAX).records {
+        for bytes in self.store.query_keys(topics::TIMER, key, FOUND_MAX, 0, i64::MAX).map_err(failed)?.records {
             let Ok(record) = Record::parse(&bytes, BodyCheck::Skip) else { continue };
             let Ok(timed) = Timed::of(&record) else { continue };
             if timed.kind != TimerKind::Message || timed.real_topic != topic.as_str() {
@@ -139,7 +144,7 @@ impl Node {
 
     /// The message that a cancellation means, if it waits.
     pub(super) fn waiting_message(&self, cancel: &Timed<'_>) -> io::Result<Option<TimerEntry>> {
-        for bytes in self.store.query_keys(topics::TIMER, cancel.unique_key(), FOUND_MAX, 0, i64::MAX).records {
+        for bytes in self.store.query_keys(topics::TIMER, cancel.unique_key(), FOUND_MAX, 0, i64::MAX)?.records {
             let Ok(record) = Record::parse(&bytes, BodyCheck::Skip) else { continue };
             let Ok(timed) = Timed::of(&record) else { continue };
             if timed.kind == TimerKind::Message

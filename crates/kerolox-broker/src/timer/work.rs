@@ -26,6 +26,9 @@ const SLEEP_MAX: Duration = Duration::from_millis(50);
 /// Sleep while the index has not got what a cancellation needs, and how often that is waited for.
 const INDEX_PAUSE: Duration = Duration::from_millis(5);
 const INDEX_PATIENCE: u32 = 400;
+/// What is told to fail and to go on.
+const READING: &str = "reading and delivering timed messages";
+const SAVING: &str = "saving the timers";
 /// Pause after something that failed.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Time between two saves.
@@ -96,8 +99,8 @@ impl Node {
             let more = tokio::task::spawn_blocking(move || node.keep_timers_once()).await;
             match more {
                 Ok(Ok(true)) => continue,
-                Ok(Ok(false)) => {}
-                Ok(Err(error)) => self.timers_failed("saving the timers", &error),
+                Ok(Ok(false)) => drop(self.outages.ended(SAVING, 0)),
+                Ok(Err(error)) => self.timers_failed(SAVING, &error),
                 Err(error) => tracing::error!(%error, "saving the timers failed"),
             }
             tokio::select! {
@@ -118,14 +121,20 @@ impl Node {
             // What is due can only be known once all was read that the last stop left to be read again.
             if work.started { Ok(read.min(self.deliver_timers(&mut work)?)) } else { Ok(read) }
         });
-        done.unwrap_or_else(|error| {
-            self.timers_failed("reading the timers", &error);
-            RETRY_PAUSE
-        })
+        match done {
+            Ok(pause) => {
+                self.outages.ended(READING, 0);
+                pause
+            }
+            Err(error) => {
+                self.timers_failed(READING, &error);
+                RETRY_PAUSE
+            }
+        }
     }
 
-    fn timers_failed(&self, what: &str, error: &io::Error) {
-        tracing::error!(%error, "{what} failed; it is tried again");
+    fn timers_failed(&self, what: &'static str, error: &io::Error) {
+        self.outages.failed(what, 0, error);
         if error.kind() == io::ErrorKind::InvalidData {
             tracing::error!("a file of the timers is damaged: they are rebuilt from the log");
             self.timer.timers.rebuild(self.wheel_range());
@@ -147,7 +156,7 @@ impl Node {
         }
         let (topic, queue) = wheel();
         let from = QueueOffset::new(timers.read_to().max(range.start));
-        let (first, units) = self.store.units(&topic, queue, from, READ_BATCH);
+        let (first, units) = self.store.units(&topic, queue, from, READ_BATCH)?;
         for (n, unit) in (0_u64..).zip(&units) {
             if !timers.has_room() {
                 self.timer.full.notify_one();
@@ -248,7 +257,13 @@ impl Node {
             if batch.bytes() >= DELIVER_BYTES {
                 break;
             }
-            self.plan_timed(entry, now_ms, moment, &mut batch)?;
+            if let Err(error) = self.plan_timed(entry, now_ms, moment, &mut batch) {
+                if planned == 0 {
+                    return Err(error);
+                }
+                // Those before it go out; the next step begins with it.
+                break;
+            }
             planned += 1;
         }
         if !batch.is_empty() {
@@ -344,8 +359,12 @@ impl Node {
     pub(crate) fn keep_timed_records(&self) {
         let (topic, queue) = wheel();
         let read_to = QueueOffset::new(self.timer.timers.read_to());
-        let (all, (_, unread)) = (self.store.dispatched_end(), self.store.units(&topic, queue, read_to, 1));
-        let unread = unread.first().map_or(all, |unit| LogOffset::new(unit.log_offset));
+        let all = self.store.dispatched_end();
+        let unread = match self.store.units(&topic, queue, read_to, 1) {
+            Ok((_, units)) => units.first().map_or(all, |unit| LogOffset::new(unit.log_offset)),
+            // What is not known to be free to go stays.
+            Err(_) => self.store.begin(),
+        };
         let read = self.timer.timers.log_from().map_or(unread, LogOffset::new);
         self.store.keep_from(read.min(unread));
     }

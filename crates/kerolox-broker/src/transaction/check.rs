@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kerolox_store::{AppendBatch, Appended};
+use kerolox_store::{AppendBatch, Appended, ReadError};
 use kerolox_wire::command::send::CheckTransactionState;
 use kerolox_wire::id::MessageId;
 use kerolox_wire::names::{LogOffset, QueueId, QueueOffset, TopicName, groups};
@@ -31,6 +31,9 @@ const PART_BYTES_MAX: usize = 4 << 20;
 const DISPATCH_PATIENCE: Duration = Duration::from_secs(10);
 /// Time between two looks whether that is so.
 const DISPATCH_PAUSE: Duration = Duration::from_millis(5);
+
+/// What is told to fail and to go on.
+const ROUND: &str = "checking half messages, by queue";
 
 /// One queue of half messages in one round.
 struct Round {
@@ -59,6 +62,14 @@ struct Again {
 struct Part {
     asks: Vec<Ask>,
     more: bool,
+    /// Why the round ends here: the disk failed, and the next round goes on at this place.
+    stopped: Option<String>,
+}
+
+impl Part {
+    fn stop(why: impl ToString) -> Self {
+        Self { stopped: Some(why.to_string()), ..Self::default() }
+    }
 }
 
 impl Node {
@@ -86,8 +97,8 @@ impl Node {
                 // No half message has come since the last round.
                 continue;
             }
-            let Some(mut round) = self.begin_round(queue).await else { return };
-            loop {
+            let Some(mut round) = self.begin_round(queue).await else { break };
+            let stopped = loop {
                 let node = Arc::clone(&self);
                 // Reading and appending may meet the disk, so not on a task that serves sockets.
                 let part = tokio::task::spawn_blocking(move || {
@@ -100,8 +111,12 @@ impl Node {
                     self.ask_producer(ask, &mut unasked).await;
                 }
                 if !part.more {
-                    break;
+                    break part.stopped;
                 }
+            };
+            match stopped {
+                Some(why) => drop(self.outages.failed(ROUND, queue.get(), why)),
+                None => drop(self.outages.ended(ROUND, queue.get())),
             }
             let behind = round.half.1.distance_from(round.half.0);
             let behind = behind.saturating_sub(round.ended.count_from(round.half.0.get()));
@@ -159,11 +174,15 @@ impl Node {
             found: Found::default(),
         };
         let node = Arc::clone(self);
-        let read = tokio::task::spawn_blocking(move || {
-            node.read_ends(&mut round);
-            round
-        });
-        joined(read.await)
+        let read = tokio::task::spawn_blocking(move || node.read_ends(&mut round).map(|()| round));
+        match joined(read.await)? {
+            Ok(round) => Some(round),
+            Err(why) => {
+                // Half messages whose end was not read would be asked for although they have ended.
+                self.outages.failed(ROUND, queue.get(), why);
+                None
+            }
+        }
     }
 
     fn transaction_offset(&self, topic: &TopicName, queue: QueueId) -> Option<QueueOffset> {
@@ -176,21 +195,27 @@ impl Node {
         (self.transaction_offset(topic, queue).unwrap_or(min).clamp(min, max.max(min)), max)
     }
 
-    fn read_ends(&self, round: &mut Round) {
+    /// Reads which half messages have ended, without those whose operation message is gone or damaged.
+    fn read_ends(&self, round: &mut Round) -> Result<(), ReadError> {
         let topic = op_topic();
         let mut next = round.ops.0;
         while next < round.ops.1 {
-            let (first, units) = self.store.units(&topic, round.queue, next, PART_MAX);
+            let (first, units) = self.store.units(&topic, round.queue, next, PART_MAX)?;
             if units.is_empty() || self.transactions.stopping.load(Relaxed) {
                 break;
             }
             next = first + units.len() as u64;
             for unit in units {
-                let Ok(bytes) = self.store.record_at(LogOffset::new(unit.log_offset)) else { continue };
+                let bytes = match self.store.record_at(LogOffset::new(unit.log_offset)) {
+                    Err(error @ ReadError::Io(_)) => return Err(error),
+                    Err(_) => continue,
+                    Ok(bytes) => bytes,
+                };
                 let Ok(record) = Record::parse(&bytes, BodyCheck::Skip) else { continue };
                 ended_by(&record).for_each(|half| round.ended.insert(half.get()));
             }
         }
+        Ok(())
     }
 
     /// Goes through the next half messages; stores anew those that are without an end.
@@ -201,9 +226,13 @@ impl Node {
         }
         let topic = half_topic();
         let (mut next, end) = round.half;
-        let (first, units) = self.store.units(&topic, round.queue, next, PART_MAX);
+        let (first, units) = match self.store.units(&topic, round.queue, next, PART_MAX) {
+            Ok(found) => found,
+            Err(why) => return Part::stop(why),
+        };
         next = first.max(next);
         let (mut again, mut bytes, mut more) = (Vec::new(), 0, !units.is_empty());
+        let mut stopped = None;
         for unit in units {
             if next >= end || bytes > PART_BYTES_MAX {
                 break;
@@ -211,45 +240,47 @@ impl Node {
             let offset = next;
             if !round.ended.contains(offset.get()) {
                 match self.judge(round, offset, LogOffset::new(unit.log_offset)) {
-                    Some(Again { verdict: Verdict::Later, .. }) => {
+                    Ok(Some(Again { verdict: Verdict::Later, .. })) => {
                         more = false;
                         break;
                     }
-                    Some(one) => {
+                    Ok(Some(one)) => {
                         bytes += one.bytes.len();
                         again.push(one);
                     }
-                    None => {}
+                    Ok(None) => {}
+                    Err(why) => {
+                        (more, stopped) = (false, Some(why.to_string()));
+                        break;
+                    }
                 }
             }
             next = next + 1;
         }
         let asks = match self.store_again(round, &again) {
             Ok(asks) => asks,
-            Err(why) => {
-                tracing::error!(offset = %round.half.0, why, "half messages could not be put back; tried again");
-                return Part::default();
-            }
+            Err(why) => return Part::stop(format!("storing half messages anew from {}: {why}", round.half.0)),
         };
         if next > round.half.0 {
             round.half.0 = next;
-            self.settle(&topic, round.queue, next);
+            self.settle_transactions(&topic, round.queue, next);
         }
         more &= next < end;
-        if !more {
-            self.settle_operations(round);
+        if !more && let Err(why) = self.settle_operations(round) {
+            stopped.get_or_insert(why.to_string());
         }
-        Part { asks, more }
+        Part { asks, more, stopped }
     }
 
-    /// What to do with a half message; nothing when it has ended or is gone.
-    fn judge(&self, round: &mut Round, offset: QueueOffset, at: LogOffset) -> Option<Again> {
+    /// What to do with a half message; nothing when it has ended, is gone or is damaged.
+    fn judge(&self, round: &mut Round, offset: QueueOffset, at: LogOffset) -> Result<Option<Again>, ReadError> {
         let bytes = match self.store.record_at(at) {
             Ok(bytes) => bytes,
+            Err(error @ ReadError::Io(_)) => return Err(error),
             Err(why) => {
                 tracing::error!(%offset, %why, "a half message is gone from the log: its transaction is lost");
                 round.found.lost += 1;
-                return None;
+                return Ok(None);
             }
         };
         let (verdict, original, born_ms) = match Half::parse(&bytes) {
@@ -260,12 +291,12 @@ impl Node {
             }
         };
         if original.is_some_and(|original| round.ended.contains(original)) {
-            return None;
+            return Ok(None);
         }
         if !matches!(verdict, Verdict::GiveUp(_)) {
             round.found.oldest_ms = earlier(round.found.oldest_ms, born_ms);
         }
-        Some(Again { offset, original, bytes, verdict })
+        Ok(Some(Again { offset, original, bytes, verdict }))
     }
 
     /// Stores half messages anew, those left out whose end has come meanwhile; returns whom to ask.
@@ -375,59 +406,49 @@ impl Node {
         );
     }
 
-    fn settle(&self, topic: &TopicName, queue: QueueId, offset: QueueOffset) {
+    /// Notes that everything before an offset is settled.
+    pub(crate) fn settle_transactions(&self, topic: &TopicName, queue: QueueId, offset: QueueOffset) {
         if let Err(error) = self.offsets.commit(&super::group(), topic, queue, offset.to_wire()) {
             tracing::error!(%error, "how far half messages are settled is not stored; they are checked again");
         }
     }
 
     /// Passes the operation messages that no half message needs any more, up to the first that one may.
-    fn settle_operations(&self, round: &Round) {
+    fn settle_operations(&self, round: &Round) -> Result<(), ReadError> {
         let topic = op_topic();
         // A copy of a postponed message ends by the place of its first one, and the mark of that end is behind the copy.
-        let rest = self.store.unit_at(&half_topic(), round.queue, round.half.0);
+        let rest = self.store.unit_at(&half_topic(), round.queue, round.half.0)?;
         let needed = rest.map_or(round.mark, |unit| LogOffset::new(unit.log_offset).min(round.mark));
         let (mut next, end) = round.ops;
         'passing: while next < end {
-            let (first, units) = self.store.units(&topic, round.queue, next, PART_MAX);
+            let (first, units) = self.store.units(&topic, round.queue, next, PART_MAX)?;
             if units.is_empty() {
                 break;
             }
             next = first.max(next);
             for unit in units {
-                if next >= end || LogOffset::new(unit.log_offset) >= needed || self.is_needed(round, unit.log_offset) {
+                if next >= end || LogOffset::new(unit.log_offset) >= needed || self.is_needed(round, unit.log_offset)? {
                     break 'passing;
                 }
                 next = next + 1;
             }
         }
         if next > round.ops.0 {
-            self.settle(&topic, round.queue, next);
+            self.settle_transactions(&topic, round.queue, next);
         }
+        Ok(())
     }
 
     /// Whether an operation message ends a half message that rounds have yet to reach.
-    fn is_needed(&self, round: &Round, at: u64) -> bool {
-        let Ok(bytes) = self.store.record_at(LogOffset::new(at)) else { return false };
-        let Ok(record) = Record::parse(&bytes, BodyCheck::Skip) else { return false };
+    fn is_needed(&self, round: &Round, at: u64) -> Result<bool, ReadError> {
+        let bytes = match self.store.record_at(LogOffset::new(at)) {
+            Err(error @ ReadError::Io(_)) => return Err(error),
+            Err(_) => return Ok(false),
+            Ok(bytes) => bytes,
+        };
+        let Ok(record) = Record::parse(&bytes, BodyCheck::Skip) else { return Ok(false) };
         // One that names a place beyond the end is no mark of ours: its half message would be before it.
-        ended_by(&record).any(|half| half >= round.half.0 && half < round.half.1)
-    }
-
-    /// After a crash the offsets may name places that are gone; new half messages there must not pass as settled.
-    pub(crate) fn settle_transactions_at_start(&self) {
-        if self.store.dispatched_end() < self.store.end() {
-            return;
-        }
-        for topic in [half_topic(), op_topic()] {
-            for queue in self.offsets.of(groups::TRANS, topic.as_str()).into_keys() {
-                let (_, max) = self.range_or_empty(&topic, queue);
-                if self.transaction_offset(&topic, queue) > Some(max) {
-                    tracing::warn!(%topic, %queue, end = %max, "more was settled than is there; it was lost in a crash");
-                    self.settle(&topic, queue, max);
-                }
-            }
-        }
+        Ok(ended_by(&record).any(|half| half >= round.half.0 && half < round.half.1))
     }
 
     /// Waits for a part of a round that is under way, and begins no other.
