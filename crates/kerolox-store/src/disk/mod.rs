@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+mod mapped;
 mod real;
 pub mod sim;
 
@@ -84,7 +85,7 @@ pub trait Disk: Send + Sync + 'static {
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// Renames a file, replacing `to`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Creates a folder and those above it.
+    /// Creates a folder and those above it; each that is new is durable afterwards.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Whether a file or folder is there.
     fn exists(&self, path: &Path) -> bool;
@@ -112,7 +113,8 @@ pub trait DiskFile: Send + Sync {
     }
     /// Writes all of `bytes`; refuses what would pass the end of the file.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Fills all of `out`; `UnexpectedEof` past the end of the file.
+    /// Fills all of `out`; `UnexpectedEof` past the end of the file. Bytes that the disk cannot deliver are an error of
+    /// another kind, never a signal.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
     /// As [`Self::read_at`], of bytes written just now that nobody here reads again: a map's first touch of their pages
     /// would cost more than it saves.
@@ -133,7 +135,8 @@ pub trait DiskFile: Send + Sync {
     fn data_from(&self, offset: u64) -> u64 {
         offset
     }
-    /// Makes a range read as zeros, without writing them one by one where the file system can do better.
+    /// Makes a range read as zeros, without writing them one by one where the file system can do better. Durable with
+    /// the next [`Self::sync_data`], like written bytes.
     fn zero(&self, offset: u64, len: u64) -> io::Result<()>;
     /// Makes everything written so far durable.
     fn sync_data(&self) -> io::Result<()>;

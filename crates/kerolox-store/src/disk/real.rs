@@ -1,6 +1,5 @@
 //! Files of the operating system: written with positioned writes, so that a full disk is an error and never a signal,
 //! and read through a map of the page cache once they turn out to be read often.
-#![allow(unsafe_code, reason = "the one file of the store that reads mapped memory; each block says why it is sound")]
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -8,16 +7,16 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::BytesMut;
-use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::Mutex;
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
+use super::mapped::{Map, cut_while_open};
 use super::{Allocate, DirEntry, Disk, DiskFile, DiskUsage, OpenMode, check_range};
 
 /// Reads of a file before it is mapped. A map costs more than that many positioned reads, above all the first touch of
@@ -45,7 +44,7 @@ impl Disk for RealDisk {
             OpenMode::Create { len, allocate } => create(path, len, allocate)?,
         };
         let len = file.metadata()?.len();
-        Ok(Arc::new(RealFile { file, len, reads: AtomicU32::new(0), map: OnceLock::new() }))
+        Ok(Arc::new(RealFile { file, path: path.into(), len, reads: AtomicU32::new(0), map: OnceLock::new() }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
@@ -84,7 +83,17 @@ impl Disk for RealDisk {
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        if path.is_dir() {
+            return Ok(());
+        }
+        let above = parent(path);
+        self.create_dir_all(above)?;
+        match fs::create_dir(path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+            other => other?,
+        }
+        // Its name is an entry of the folder above, which a power loss forgets otherwise.
+        self.sync_dir(above)
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -146,7 +155,10 @@ fn create(path: &Path, len: u64, allocate: Allocate) -> io::Result<File> {
     let sized = match allocate {
         Allocate::Sparse => file.set_len(len),
         Allocate::Full => match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, len) {
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => file.set_len(len),
+            Err(error) if is_unsupported(error) => {
+                tell_unreserved(path);
+                file.set_len(len)
+            }
             other => other.map_err(io::Error::from),
         },
     };
@@ -156,6 +168,22 @@ fn create(path: &Path, len: u64, allocate: Allocate) -> io::Result<File> {
         return Err(e);
     }
     Ok(file)
+}
+
+/// Whether a file system cannot reserve room, rather than having none.
+fn is_unsupported(error: Errno) -> bool {
+    matches!(error, Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL)
+}
+
+/// Says once that files have only as much room as the disk has when they are written.
+fn tell_unreserved(path: &Path) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if !TOLD.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            path = %path.display(),
+            "the file system cannot reserve room for files: a write of the log can meet a full disk; leave room free"
+        );
+    }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -204,6 +232,10 @@ impl HeldLock {
             other => other?,
         }
         file.write_all_at(b"lock", 0)?;
+        // Tried at each start, since no file may have to be created for days.
+        if rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, 4096).is_err_and(is_unsupported) {
+            tell_unreserved(path);
+        }
         held.insert(name.clone());
         Ok(Self { name, file: Some(file) })
     }
@@ -219,29 +251,39 @@ impl Drop for HeldLock {
 
 struct RealFile {
     file: File,
+    path: Box<Path>,
     len: u64,
     /// Reads so far, until there is a map.
     reads: AtomicU32,
     /// `None` inside when mapping failed: then reads are positioned reads.
-    map: OnceLock<Option<MmapRaw>>,
+    map: OnceLock<Option<Map>>,
 }
 
 impl RealFile {
-    /// Where the range lies in memory, or `None` when the file is not mapped.
-    fn mapped(&self, offset: u64, len: usize) -> io::Result<Option<*const u8>> {
-        check_range(self.len, offset, len)?;
+    /// The map to read from; `None` while reads are positioned reads.
+    fn map(&self) -> Option<&Map> {
         let map = match self.map.get() {
             Some(map) => map,
-            None if self.reads.fetch_add(1, Ordering::Relaxed) < READS_BEFORE_MAP => return Ok(None),
-            None => self.map.get_or_init(|| {
-                let len = usize::try_from(self.len).ok().filter(|len| *len > 0)?;
-                MmapOptions::new().len(len).map_raw_read_only(&self.file).ok()
-            }),
+            None if self.reads.fetch_add(1, Ordering::Relaxed) < READS_BEFORE_MAP => return None,
+            None => self.map.get_or_init(|| Map::new(&self.file, self.len)),
         };
-        let (Some(map), Ok(at)) = (map, usize::try_from(offset)) else { return Ok(None) };
-        // SAFETY: the map has exactly `self.len` bytes and `check_range` proved `offset + len <= self.len`, so the
-        // result stays inside of it or one past its end.
-        Ok(Some(unsafe { map.as_ptr().add(at) }))
+        map.as_ref().filter(|map| !map.is_broken())
+    }
+
+    /// Says what a read of the map did not get. The positioned read that follows tells whether the disk has it.
+    fn tell_lost(&self, offset: u64, len: usize) {
+        tracing::error!(
+            path = %self.path.display(), offset, len,
+            "failed to read a page of a mapped file; it is read without the map from now on; check the disk"
+        );
+    }
+
+    fn read_positioned(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(out, offset).map_err(|error| match error.kind() {
+            // The range was checked: the end of the file is no longer where it was.
+            io::ErrorKind::UnexpectedEof => cut_while_open(offset, out.len()),
+            _ => error,
+        })
     }
 }
 
@@ -256,33 +298,37 @@ impl DiskFile for RealFile {
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let Some(from) = self.mapped(offset, out.len())? else {
-            return self.file.read_exact_at(out, offset);
-        };
-        // SAFETY: `from` is valid for `out.len()` bytes: the range lies in the map, the map lives as long as `self`,
-        // and the file under it never shrinks while it is open (nothing in the store truncates files, and removing
-        // one keeps its inode). `out` is exclusive memory of ours and cannot overlap a read-only map.
-        unsafe { std::ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len()) };
-        Ok(())
+        check_range(self.len, offset, out.len())?;
+        if let Some(map) = self.map() {
+            if map.read(offset, out) {
+                return Ok(());
+            }
+            self.tell_lost(offset, out.len());
+        }
+        self.read_positioned(offset, out)
     }
 
     fn read_once(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         check_range(self.len, offset, out.len())?;
-        self.file.read_exact_at(out, offset)
+        self.read_positioned(offset, out)
     }
 
     fn append_to(&self, offset: u64, len: usize, out: &mut BytesMut) -> io::Result<()> {
-        let Some(from) = self.mapped(offset, len)? else {
-            let start = out.len();
-            out.resize(start.saturating_add(len), 0);
-            let (_, fresh) = out.split_at_mut(start);
-            return self.file.read_exact_at(fresh, offset);
-        };
-        // SAFETY: as in `read_at`, the range is inside of a map that outlives this borrow and never shrinks. The store
-        // reads only bytes below a published end, and such bytes are not written again, so nothing changes under the
-        // slice.
-        out.extend_from_slice(unsafe { std::slice::from_raw_parts(from, len) });
-        Ok(())
+        check_range(self.len, offset, len)?;
+        if let Some(map) = self.map() {
+            if map.append_to(offset, len, out) {
+                return Ok(());
+            }
+            self.tell_lost(offset, len);
+        }
+        let start = out.len();
+        out.resize(start.saturating_add(len), 0);
+        let (_, fresh) = out.split_at_mut(start);
+        let read = self.read_positioned(offset, fresh);
+        if read.is_err() {
+            out.truncate(start);
+        }
+        read
     }
 
     fn data_from(&self, offset: u64) -> u64 {
@@ -299,6 +345,8 @@ impl DiskFile for RealFile {
             return Ok(());
         }
         check_range(self.len, offset, usize::try_from(len).unwrap_or(usize::MAX))?;
+        // Both drop the range from the page cache, so that no older page is written over it later, and both change the
+        // inode in a way that `fdatasync` waits for: the next sync makes the zeros durable as it does written bytes.
         let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         for flags in [FallocateFlags::ZERO_RANGE, punch] {
             if rustix::fs::fallocate(&self.file, flags, offset, len).is_ok() {
@@ -332,7 +380,7 @@ impl RealFile {
         while at < end {
             let step = usize::try_from(end.saturating_sub(at)).unwrap_or(STEP).min(STEP);
             let (part, _) = buf.split_at_mut(step);
-            self.file.read_exact_at(part, at)?;
+            self.read_positioned(at, part)?;
             if part.iter().any(|b| *b != 0) {
                 let (fresh, _) = zeros.split_at(step);
                 self.file.write_all_at(fresh, at)?;
@@ -373,6 +421,37 @@ mod tests {
             assert_eq!(&out[..], b"x89012");
             assert!(file.append_to(9_999, 2, &mut out).is_err());
         }
+    }
+
+    #[test]
+    fn file_cut_while_mapped_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let cut = file(dir.path(), "a", 1 << 20, Allocate::Full);
+        let whole = file(dir.path(), "b", 1 << 20, Allocate::Full);
+        for _ in 0..=READS_BEFORE_MAP {
+            assert_eq!(cut.slice(500_000, 3).unwrap(), [0; 3]);
+            assert_eq!(whole.slice(500_000, 3).unwrap(), [0; 3]);
+        }
+        OpenOptions::new().write(true).open(dir.path().join("a")).unwrap().set_len(10_000).unwrap();
+        let mut out = BytesMut::from(&b"x"[..]);
+        assert!(cut.append_to(500_000, 100, &mut out).is_err());
+        assert_eq!(&out[..], b"x");
+        let error = cut.slice(600_000, 100).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Other, "not taken for a range outside of the file: {error}");
+        assert_eq!(cut.slice(9_990, 10).unwrap(), [0; 10], "what is there can be read");
+        assert_eq!(whole.slice(600_000, 3).unwrap(), [0; 3]);
+    }
+
+    #[test]
+    fn folders_are_created_below_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b/c");
+        RealDisk.create_dir_all(&deep).unwrap();
+        RealDisk.create_dir_all(&deep).unwrap();
+        assert!(deep.is_dir());
+        fs::write(dir.path().join("file"), b"").unwrap();
+        assert!(RealDisk.create_dir_all(&dir.path().join("file/below")).is_err());
+        assert!(RealDisk.create_dir_all(&dir.path().join("file")).is_err());
     }
 
     #[test]
