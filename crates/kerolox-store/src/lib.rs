@@ -20,6 +20,7 @@ mod dispatch;
 mod error;
 mod flush;
 pub mod index;
+pub mod inspect;
 mod lookup;
 mod mark;
 pub mod queues;
