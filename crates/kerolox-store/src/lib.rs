@@ -22,6 +22,7 @@ mod error;
 mod fetch;
 mod flush;
 pub mod index;
+pub mod inspect;
 mod lookup;
 mod mark;
 pub mod queues;
