@@ -4,6 +4,7 @@
 use std::io;
 
 use bytes::{Bytes, BytesMut};
+use kerolox_wire::names::{QueueId, QueueOffset};
 use kerolox_wire::record::{BodyCheck, Peek, Record, peek};
 
 use crate::commit_log::CommitLog;
@@ -39,6 +40,8 @@ pub(crate) struct Place {
     pub(crate) at: u64,
     pub(crate) size: u32,
     pub(crate) check: Check,
+    /// Queue and offset in it, where a unit says them: no checksum covers the record's own.
+    pub(crate) queue: Option<(QueueId, QueueOffset)>,
 }
 
 /// Appends the record at a place to `out`, which stays as it was when that fails.
@@ -68,7 +71,7 @@ pub(crate) fn fetch_at(log: &CommitLog, at: u64, check: Check) -> Result<Bytes, 
         let mut head = [0; HEAD_BYTES];
         log.read(at, &mut head).map_err(|error| classify(log, at, HEAD_BYTES as u64, error))?;
         match peek(&head) {
-            Peek::Record { size } => copy(log, Place { at, size, check }, &mut bytes),
+            Peek::Record { size } => copy(log, Place { at, size, check, queue: None }, &mut bytes),
             other => Err(Unreadable::Damaged(format!("found {other:?}"))),
         }
     })?;
@@ -100,12 +103,24 @@ fn verify(record: &[u8], place: Place) -> Result<(), String> {
             _ => "not the record that was stored there".to_owned(),
         });
     }
+    if let Some((queue, offset)) = place.queue {
+        let own = (field(record, 12, 4), field(record, 20, 8));
+        if own != (queue.get().into(), offset.get()) {
+            return Err(format!("the record says it is number {} of queue {}, not {offset} of {queue}", own.1, own.0));
+        }
+    }
     let body = match place.check {
         Check::Head => return Ok(()),
         Check::Fields => BodyCheck::Skip,
         Check::Body => BodyCheck::Crc,
     };
     Record::parse(record, body).map(drop).map_err(|e| e.to_string())
+}
+
+/// A number of `len` bytes.
+fn field(record: &[u8], from: usize, len: usize) -> u64 {
+    let bytes = record.iter().skip(from).take(len);
+    bytes.fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// What a failed read of the log means.
@@ -124,7 +139,7 @@ pub(crate) fn classify(log: &CommitLog, at: u64, size: u64, error: io::Error) ->
 
 #[cfg(test)]
 mod tests {
-    use kerolox_wire::names::{LogOffset, QueueOffset};
+    use kerolox_wire::names::LogOffset;
     use kerolox_wire::record::{LateFields, NewRecord, fill_late};
 
     use super::*;
@@ -155,7 +170,7 @@ mod tests {
     fn damage_shows_at_the_depth_asked_for() {
         let sound = record(100);
         let size = u32::try_from(sound.len()).unwrap();
-        let place = |check| Place { at: 100, size, check };
+        let place = |check| Place { at: 100, size, check, queue: Some((QueueId::new(0), QueueOffset::ZERO)) };
         let shows =
             |bytes: &[u8]| [Check::Head, Check::Fields, Check::Body].map(|check| verify(bytes, place(check)).is_err());
         assert_eq!(shows(&sound), [false; 3]);
@@ -167,6 +182,8 @@ mod tests {
         let body = sound.windows(4).position(|w| w == b"body").unwrap();
         assert_eq!(shows(&with_flip(body)), [false, false, true]);
         assert_eq!(shows(&with_flip(body - 1)), [false, true, true], "the length of the body");
+        assert_eq!(shows(&with_flip(27)), [true; 3], "its queue offset");
+        assert_eq!(shows(&with_flip(15)), [true; 3], "its queue");
         assert_eq!(shows(&with_flip(35)), [true; 3], "its own log offset");
         assert_eq!(shows(&with_flip(4)), [true; 3], "the magic number");
     }

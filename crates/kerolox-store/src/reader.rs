@@ -208,7 +208,7 @@ impl Store {
                 tracing::warn!(%topic, queue = %queue_id, %from, %min, %max, "no unit from the offset to the end of the queue");
                 return ReadResult::empty(ReadStatus::OffsetFoundNull, queue.next_file(from).min(max), range);
             }
-            let taken = picked.collect(&units, limits, filter);
+            let taken = picked.collect((queue.id(), first), &units, limits, filter);
             next = first + taken as u64;
             unscanned = unscanned.saturating_sub(units.len());
             if taken < units.len() {
@@ -353,7 +353,13 @@ impl<'a> Picked<'a> {
     }
 
     /// Goes through the units until the answer is full or the disk fails; returns how many it has passed.
-    fn collect(&mut self, units: &[Unit], limits: ReadLimits<'_>, filter: &dyn Fn(i64, &[u8]) -> Verdict) -> usize {
+    fn collect(
+        &mut self,
+        (queue, first): (QueueId, QueueOffset),
+        units: &[Unit],
+        limits: ReadLimits<'_>,
+        filter: &dyn Fn(i64, &[u8]) -> Verdict,
+    ) -> usize {
         for (passed, unit) in units.iter().enumerate() {
             self.last_seen = unit.log_offset;
             if unit.log_offset < self.resume_at {
@@ -371,7 +377,7 @@ impl<'a> Picked<'a> {
                 self.make_room(unit, units.len().saturating_sub(passed), limit);
             }
             let start = self.body.len();
-            match self.copy(unit) {
+            match self.copy(unit, (queue, first + passed as u64)) {
                 Ok(()) => {}
                 Err(Unreadable::Failed(error)) => {
                     self.failure = Some(error);
@@ -429,9 +435,9 @@ impl<'a> Picked<'a> {
     }
 
     /// Copies a unit's record and checks that it is the one meant.
-    fn copy(&mut self, unit: &Unit) -> Result<(), Unreadable> {
+    fn copy(&mut self, unit: &Unit, queue: (QueueId, QueueOffset)) -> Result<(), Unreadable> {
         let check = if self.store.is_trusted(unit.log_offset) { Check::Head } else { Check::Body };
-        let place = Place { at: unit.log_offset, size: unit.size, check };
+        let place = Place { at: unit.log_offset, size: unit.size, check, queue: Some(queue) };
         fetch(self.store.log(), place, &mut self.body)
     }
 }

@@ -236,7 +236,9 @@ fn dispatch_start(log: &CommitLog, queues: &Queues, known: &Known, walked: &Walk
             }
         }
     }
-    if discard_foreign(log, queues, end)? || queues.all().is_empty() {
+    // Without any checkpoint nothing says how far queues were complete.
+    let unknown = known.checkpoint.queues_ms == 0;
+    if discard_foreign(log, queues, end)? || queues.all().is_empty() || unknown {
         return Ok(begin);
     }
     // The reference begins to dispatch where it begins to walk, and loses what queues lack before that.

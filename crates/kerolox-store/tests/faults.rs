@@ -158,15 +158,17 @@ fn a_torn_tail_is_cut_and_old_bytes_behind_it_never_come_back() {
     let store = open_with(&disk, config(), &clock);
     let first = send(&store, "T", 0, &[1; 200]).unwrap();
     let second = send(&store, "T", 0, &[2; 200]).unwrap();
-    send(&store, "T", 0, &[3; 200]).unwrap();
+    let third = send(&store, "T", 0, &[3; 200]).unwrap();
     store.dispatch_now(None).unwrap();
     drop(store);
-    // The second record is damaged; the third is whole and stands where a record may stand.
-    let at = usize::try_from(second.first.get()).unwrap();
-    disk.flip_bit(Path::new(LOG), at + 150, 3);
+    // The second and the third record are damaged: nothing sound follows the first.
+    for at in [second.first, third.first] {
+        disk.flip_bit(Path::new(LOG), usize::try_from(at.get()).unwrap() + 150, 3);
+    }
     let store = open_with(&disk, config(), &clock);
     assert_eq!(store.end(), first.end);
-    // As large as the damaged one: the old third record would now follow it.
+    disk.flip_bit(Path::new(LOG), usize::try_from(third.first.get()).unwrap() + 150, 3);
+    // As large as the damaged one: what is left of the old third record would now follow it.
     let again = send(&store, "T", 0, &[9; 200]).unwrap();
     assert_eq!(again.queue_offset.get(), 1);
     store.dispatch_now(None).unwrap();
