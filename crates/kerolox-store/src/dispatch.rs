@@ -204,6 +204,7 @@ impl Dispatch {
         };
         slots.write()?;
         if step.damaged {
+            slots.note_damage(step.end);
             step.end = self.pass_damage(sources, step.end)?;
         }
         self.done.store(step.end, Ordering::SeqCst);

@@ -30,6 +30,8 @@ pub(super) struct Slots {
     by_topic: HashMap<Box<str>, Vec<(QueueId, usize)>>,
     /// Slots with units of the current step.
     touched: Vec<usize>,
+    /// Where the log was damaged last: records may be missing there.
+    damaged_at: Option<u64>,
 }
 
 /// A queue and its units of the current step.
@@ -51,6 +53,11 @@ impl Slots {
         self.touched.clear();
     }
 
+    /// Notes that what stands at a log offset was passed over.
+    pub(super) fn note_damage(&mut self, at: u64) {
+        self.damaged_at = Some(at);
+    }
+
     /// Takes a record's unit in.
     pub(super) fn add(
         &mut self,
@@ -65,6 +72,7 @@ impl Slots {
         let Some(index) = self.slot(sources, record.topic(), record.queue_id()) else {
             tracing::warn!(at = %record.log_offset(), topic = ?record.topic(), queue = %record.queue_id(),
                 "a record whose topic has no legal name is not dispatched");
+            self.note_damage(record.log_offset().get());
             return Ok(());
         };
         let Some(slot) = self.slots.get_mut(index) else { return Ok(()) };
@@ -75,7 +83,7 @@ impl Slots {
         let unit = Unit { log_offset: record.log_offset().get(), size: record.total_size(), tags_code };
         match trust {
             Trust::Given => slot.push(record.queue_offset(), unit),
-            Trust::Compared => slot.compare(record.queue_offset(), unit),
+            Trust::Compared => slot.compare(record.queue_offset(), unit, self.damaged_at),
         }
     }
 
@@ -128,8 +136,11 @@ impl Slots {
 
     /// Gives back what is held: no record follows that could decide.
     pub(super) fn settle_held(&mut self) -> io::Result<()> {
+        // Records alone in queues that nothing else knows: what is damaged in them may be the queue or the topic.
+        let strays: Vec<_> = self.slots.iter().filter(|slot| slot.expected().is_none()).collect();
+        let strays: Vec<_> = strays.iter().filter_map(|slot| slot.held.map(|(claimed, _)| claimed)).collect();
         for slot in &mut self.slots {
-            slot.settle_held()?;
+            slot.settle_held(&strays)?;
         }
         Ok(())
     }
@@ -174,7 +185,7 @@ impl Slot {
     }
 
     /// Adds a unit whose offset may be damaged.
-    fn compare(&mut self, offset: QueueOffset, unit: Unit) -> io::Result<()> {
+    fn compare(&mut self, offset: QueueOffset, unit: Unit, damaged_at: Option<u64>) -> io::Result<()> {
         if unit.log_end() <= self.queue.log_end().max(self.queue.born_at()) {
             // It is in the queue already, or in one that was deleted.
             return Ok(());
@@ -186,11 +197,15 @@ impl Slot {
                 Some(expected) if agrees && claimed < expected => self.begin_again(claimed, held)?,
                 _ if agrees => self.push(claimed, held)?,
                 Some(expected) if expected + 1 == offset => self.push_damaged(expected, held)?,
+                // The first of all that is known of the queue, and those between are missing.
+                None if claimed < offset => self.push(claimed, held)?,
                 _ => self.damaged(claimed, &held, "it is left out"),
             }
         }
+        let known_end = self.units.last().map_or(self.queue.log_end(), Unit::log_end);
+        let may_lack = damaged_at.is_some_and(|at| at >= known_end);
         match self.expected() {
-            Some(expected) if expected == offset => self.push(offset, unit),
+            Some(expected) if expected == offset || (offset > expected && may_lack) => self.push(offset, unit),
             Some(expected) if offset > expected && !is_flip(offset, expected) => self.push(offset, unit),
             Some(expected) if offset == QueueOffset::ZERO && !is_flip(offset, expected) => {
                 self.begin_again(offset, unit)
@@ -202,9 +217,13 @@ impl Slot {
         }
     }
 
-    fn settle_held(&mut self) -> io::Result<()> {
+    fn settle_held(&mut self, strays: &[QueueOffset]) -> io::Result<()> {
         let Some((claimed, unit)) = self.held.take() else { return Ok(()) };
         match self.expected() {
+            // The one that is missing before it went astray.
+            Some(expected) if strays.iter().any(|stray| (expected..claimed).contains(stray)) => {
+                self.push(claimed, unit)?;
+            }
             Some(expected) => self.push_damaged(expected, unit)?,
             None => self.push(claimed, unit)?,
         }
