@@ -1,4 +1,4 @@
-//! The one task of a connection: read, decode, serve, write, and wait for the socket or for mail.
+//! What the task of a connection does: read, decode, serve, write, and wait for the socket or for mail.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use crate::Service;
 use crate::buffers::{self, CHUNK_SIZE};
 use crate::counters::{Counters, add, bump};
-use crate::lanes;
+use crate::lanes::{self, Move};
 use crate::outgoing::Outgoing;
 use crate::peer::{CloseReason, Peer, Phase};
 use crate::peers::Peers;
@@ -60,8 +60,11 @@ impl Presence {
         Self { shared, peer, announced: false }
     }
 
+    /// Makes the connection known, once.
     fn announce(&mut self) -> Result<(), CloseReason> {
-        self.announced = true;
+        if std::mem::replace(&mut self.announced, true) {
+            return Ok(());
+        }
         let Some(service) = &self.shared.service else { return Ok(()) };
         catch_unwind(AssertUnwindSafe(|| service.connected(&self.peer))).map_err(|_| CloseReason::Panic)
     }
@@ -81,17 +84,10 @@ impl Drop for Presence {
 }
 
 /// Runs a connection to its end.
-pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: S, mut presence: Presence) {
-    let reason = match presence.announce() {
-        Err(reason) => reason,
-        Ok(()) => {
-            let (rest, outgoing) = (BytesMut::new(), Outgoing::default());
-            let mut connection =
-                Connection { stream, rest, outgoing, said_goodbye: false, presence: &presence, finishing: None };
-            poll_fn(|cx| connection.poll(cx)).await
-        }
-    };
-    report(&presence.peer, presence.shared.counters(), &reason);
+pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(stream: S, presence: Presence) {
+    let mut connection = Connection::new(stream, presence);
+    let reason = poll_fn(|cx| connection.poll(cx)).await;
+    connection.report(&reason);
 }
 
 /// Waits for `step` of setting a connection up, unless the connection is ended meanwhile.
@@ -137,24 +133,52 @@ pub(crate) fn report(peer: &Peer, counters: &Counters, reason: &CloseReason) {
     }
 }
 
-struct Connection<'a, S> {
+/// The state of one connection, driven by whichever task polls it.
+pub(crate) struct Connection<S> {
     stream: S,
     /// What was read beyond the last whole frame.
     rest: BytesMut,
     outgoing: Outgoing,
     said_goodbye: bool,
-    presence: &'a Presence,
+    presence: Presence,
     /// Set when the connection ends as soon as what is due was offered to the socket.
     finishing: Option<CloseReason>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        let peer = &self.presence.peer;
-        let (mut phase, mut why) = peer.collect(&mut self.outgoing);
+impl<S> Connection<S> {
+    pub(crate) fn new(stream: S, presence: Presence) -> Self {
+        let (rest, outgoing) = (BytesMut::new(), Outgoing::default());
+        Self { stream, rest, outgoing, said_goodbye: false, presence, finishing: None }
+    }
+
+    /// Number of the peer.
+    pub(crate) fn peer_id(&self) -> u64 {
+        self.presence.peer.id()
+    }
+
+    /// Notes why the connection has ended.
+    pub(crate) fn report(&self, reason: &CloseReason) {
+        report(&self.presence.peer, self.presence.shared.counters(), reason);
+    }
+}
+
+impl<S: Move> Connection<S> {
+    /// Has the socket be waited for on the present thread from now on.
+    pub(crate) fn move_here(&mut self) -> Result<(), CloseReason> {
+        self.stream.move_here().map_err(|error| io_reason(&error))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Does all that can be done now; ready with the reason when the connection ends.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        if let Err(reason) = self.presence.announce() {
+            return Poll::Ready(reason);
+        }
+        let (mut phase, mut why) = self.presence.peer.collect(&mut self.outgoing);
         loop {
-            if peer.has_mail() {
-                (phase, why) = peer.collect(&mut self.outgoing);
+            if self.presence.peer.has_mail() {
+                (phase, why) = self.presence.peer.collect(&mut self.outgoing);
             }
             let written = self.poll_write(cx);
             if let Poll::Ready(Err(error)) = written {
@@ -181,8 +205,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     Poll::Pending => {}
                 }
             }
-            if peer.park(cx.waker()) {
-                lanes::idle(peer.id());
+            if self.presence.peer.park(cx.waker()) {
+                lanes::idle(self.presence.peer.id());
                 return Poll::Pending;
             }
         }

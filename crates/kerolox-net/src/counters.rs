@@ -18,6 +18,11 @@ macro_rules! counters {
         }
 
         impl Counters {
+            /// Counts a request whose serving panicked on a thread that owns no connection.
+            pub fn note_panic(&self) {
+                bump(&self.panics);
+            }
+
             /// The present values.
             #[must_use]
             pub fn snapshot(&self) -> CountersSnapshot {

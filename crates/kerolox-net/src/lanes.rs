@@ -1,39 +1,73 @@
 //! Threads that own their connections.
 //!
-//! A connection is read, served and written by one thread for its whole life, so that no request waits for another
-//! thread to be woken. While one peer alone asks for one thing after the other, its lane looks for the next request for
-//! a moment before it sleeps: waking a sleeping thread takes longer than serving it.
+//! A connection is read, served and written by one thread, so that no request waits for another thread to be woken.
+//! While one peer alone asks for one thing after the other, its lane looks for the next request for a moment before it
+//! sleeps: waking a sleeping thread takes longer than serving it.
+//!
+//! A thread that does not come back, as from a write to a disk that hangs, keeps the connection it works for; a fresh
+//! thread takes over the others of its lane.
 
-use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+mod pace;
+mod rescue;
+mod seat;
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Poll, Waker};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, Builder};
-use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{self, Handle};
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::{oneshot, watch};
 
-/// Requests in a row after which a peer is taken to be alone and quick.
-const STREAK: u32 = 4;
-/// Longest time from an answer to the next request of a quick peer, and the time spent looking for it.
-const LOOK_OUT: Duration = Duration::from_micros(50);
+use crate::connection::Connection;
+pub(crate) use pace::{asked, idle};
+pub(crate) use seat::Move;
+use seat::{Seat, Seated};
 
 /// As many threads as the machine has cores, each with connections of its own. They end with the last user.
 #[derive(Debug)]
 pub struct Lanes {
-    lanes: Vec<Lane>,
+    lanes: Vec<Arc<Lane>>,
     /// Its end is the threads' end.
     _open: watch::Sender<()>,
+    /// Its end is the end of the thread that watches the others.
+    _watched: mpsc::Sender<()>,
 }
 
-#[derive(Debug)]
+/// The connections of one thread, and of those that take its place.
 struct Lane {
+    number: usize,
+    state: Mutex<LaneState>,
+    closed: watch::Receiver<()>,
+}
+
+struct LaneState {
+    thread: LaneThread,
+    /// By the number of the peer.
+    seats: HashMap<u64, Arc<dyn Seat>>,
+}
+
+/// A thread that runs connections.
+struct LaneThread {
     handle: Handle,
-    connections: Arc<AtomicUsize>,
+    progress: Arc<Progress>,
+    /// Ends the thread when it is next between two connections.
+    retire: oneshot::Sender<()>,
+}
+
+/// How often a thread has begun or ended work for a connection: odd while it is at work.
+#[derive(Debug, Default)]
+struct Progress(AtomicU64);
+
+impl Progress {
+    /// Only the thread itself writes.
+    fn step(&self) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
 }
 
 impl Lanes {
@@ -44,191 +78,139 @@ impl Lanes {
     pub fn start() -> io::Result<Self> {
         let count = thread::available_parallelism().map_or(1, usize::from);
         let (open, closed) = watch::channel(());
-        let lane = |number: usize| {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            let (handle, mut closed) = (runtime.handle().clone(), closed.clone());
-            let run = async move {
-                tokio::select! {
-                    _ = closed.changed() => {}
-                    () = look_out() => {}
-                }
-            };
-            Builder::new().name(format!("lane-{number}")).spawn(move || runtime.block_on(run))?;
-            Ok(Lane { handle, connections: Arc::default() })
-        };
-        Ok(Self { lanes: (0..count).map(lane).collect::<io::Result<_>>()?, _open: open })
+        let lanes: Vec<_> = (0..count).map(|number| Lane::start(number, &closed)).collect::<io::Result<_>>()?;
+        let watched = rescue::watch(lanes.clone())?;
+        Ok(Self { lanes, _open: open, _watched: watched })
     }
 
     /// Gives a connection to the lane that has the fewest.
-    pub(crate) fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
-        let Some(lane) = self.lanes.iter().min_by_key(|lane| lane.connections.load(Ordering::Relaxed)) else { return };
-        let counted = Counted::new(&lane.connections);
-        lane.handle.spawn(async move {
-            let _counted = counted;
-            connection.await;
+    pub(crate) fn spawn<S>(&self, connection: Connection<S>)
+    where
+        S: AsyncRead + AsyncWrite + Move + Unpin + Send + 'static,
+    {
+        let Some(lane) = self.lanes.iter().min_by_key(|lane| lane.state.lock().seats.len()) else { return };
+        let id = connection.peer_id();
+        let seat = Arc::new(Seated::new(Arc::clone(lane), connection));
+        let mut state = lane.state.lock();
+        state.seats.insert(id, Arc::clone(&seat) as Arc<dyn Seat>);
+        let handle = state.thread.handle.clone();
+        drop(state);
+        seat.begin(&handle);
+    }
+}
+
+impl Lane {
+    fn start(number: usize, closed: &watch::Receiver<()>) -> io::Result<Arc<Self>> {
+        let thread = LaneThread::start(number, closed.clone())?;
+        let state = Mutex::new(LaneState { thread, seats: HashMap::new() });
+        Ok(Arc::new(Self { number, state, closed: closed.clone() }))
+    }
+
+    /// Forgets a connection that has ended.
+    fn remove(&self, id: u64) {
+        let seat = self.state.lock().seats.remove(&id);
+        drop(seat);
+    }
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lane({})", self.number)
+    }
+}
+
+thread_local! {
+    /// Progress of the present thread.
+    static PROGRESS: OnceCell<Arc<Progress>> = const { OnceCell::new() };
+}
+
+impl LaneThread {
+    fn start(number: usize, mut closed: watch::Receiver<()>) -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let (handle, progress) = (runtime.handle().clone(), Arc::<Progress>::default());
+        let (retire, retired) = oneshot::channel();
+        let run = async move {
+            tokio::select! {
+                _ = closed.changed() => {}
+                _ = retired => {}
+                () = pace::look_out() => {}
+            }
+        };
+        let own = Arc::clone(&progress);
+        Builder::new().name(format!("lane-{number}")).spawn(move || {
+            PROGRESS.with(|progress| {
+                progress.get_or_init(|| own);
+            });
+            runtime.block_on(run);
+        })?;
+        Ok(Self { handle, progress, retire })
+    }
+}
+
+/// Work for a connection, as the thread that watches sees it.
+struct Working;
+
+impl Working {
+    fn begin() -> Self {
+        Self::step();
+        Self
+    }
+
+    fn step() {
+        PROGRESS.with(|progress| {
+            if let Some(progress) = progress.get() {
+                progress.step();
+            }
         });
     }
 }
 
-/// One more connection of a lane, as long as it lives.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(connections: &Arc<AtomicUsize>) -> Self {
-        connections.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(connections))
-    }
-}
-
-impl Drop for Counted {
+impl Drop for Working {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Tells from the requests of a lane whether one peer alone asks, quickly and for one thing at a time.
-#[derive(Debug, Default)]
-struct Pace {
-    /// Connection that asked last, 0 for none.
-    peer: u64,
-    /// When its answer was written, until it asks again.
-    answered: Option<Instant>,
-    /// Its quick requests in a row.
-    streak: u32,
-}
-
-impl Pace {
-    const NEW: Self = Self { peer: 0, answered: None, streak: 0 };
-
-    /// A read brought so many requests.
-    fn asked(&mut self, peer: u64, requests: usize, now: impl FnOnce() -> Instant) {
-        let answered = self.answered.take().filter(|_| self.peer == peer && requests == 1);
-        let quick = answered.is_some_and(|at| now().saturating_duration_since(at) < LOOK_OUT);
-        self.streak = if quick { self.streak.saturating_add(1) } else { 0 };
-        self.peer = peer;
-    }
-
-    /// A connection has nothing left to do; says until when its next request is worth looking for.
-    fn idle(&mut self, peer: u64, now: impl FnOnce() -> Instant) -> Option<Instant> {
-        if self.peer != peer || self.answered.is_some() {
-            return None;
-        }
-        let now = now();
-        self.answered = Some(now);
-        (self.streak >= STREAK).then(|| now + LOOK_OUT)
-    }
-}
-
-/// What a lane's thread knows.
-struct Here {
-    pace: RefCell<Pace>,
-    until: Cell<Option<Instant>>,
-    waker: Cell<Option<Waker>>,
-}
-
-thread_local! {
-    static HERE: Here = const { Here { pace: RefCell::new(Pace::NEW), until: Cell::new(None), waker: Cell::new(None) } };
-}
-
-/// Notes on the thread of a connection that a read brought so many requests.
-pub(crate) fn asked(peer: u64, requests: usize) {
-    HERE.with(|here| here.pace.borrow_mut().asked(peer, requests, Instant::now));
-}
-
-/// Notes on the thread of a connection that it has nothing left to do.
-pub(crate) fn idle(peer: u64) {
-    HERE.with(|here| {
-        let Some(until) = here.pace.borrow_mut().idle(peer, Instant::now) else { return };
-        here.until.set(Some(until));
-        if let Some(waker) = here.waker.take() {
-            waker.wake();
-        }
-    });
-}
-
-/// Keeps the thread from sleeping while a request is likely to come at once.
-async fn look_out() {
-    loop {
-        poll_fn(|cx| {
-            HERE.with(|here| {
-                here.waker.set(Some(cx.waker().clone()));
-                if here.until.get().is_some() { Poll::Ready(()) } else { Poll::Pending }
-            })
-        })
-        .await;
-        while HERE.with(|here| here.until.get().is_some_and(|until| Instant::now() < until)) {
-            // Others that want this core come first.
-            thread::yield_now();
-            tokio::task::yield_now().await;
-        }
-        HERE.with(|here| here.until.set(None));
+        Self::step();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::io::DuplexStream;
 
     use super::*;
+    use crate::connection::{Presence, Reading, Shared};
+    use crate::peer::{Peer, PeerLimits};
+    use crate::peers::Peers;
 
-    /// Plays requests of (connection, requests, µs since the last answer), each answered at once; says what is worth it.
-    fn worth(requests: &[(u64, usize, u64)]) -> Vec<bool> {
-        let mut pace = Pace::default();
-        let mut now = Instant::now();
-        let mut play = |(peer, count, after): &(u64, usize, u64)| {
-            now += Duration::from_micros(*after);
-            pace.asked(*peer, *count, || now);
-            pace.idle(*peer, || now).is_some()
-        };
-        requests.iter().map(&mut play).collect()
-    }
-
-    #[test]
-    fn a_peer_that_asks_alone_and_quickly_is_looked_out_for() {
-        assert_eq!(worth(&[(1, 1, 10); 7]), [false, false, false, false, true, true, true]);
-        assert_eq!(worth(&[(1, 1, 60); 7]), [false; 7], "it takes its time");
-        assert_eq!(worth(&[(1, 2, 10); 7]), [false; 7], "it asks for more than one thing");
-        let two: Vec<_> = (0..8).map(|n| (n % 2 + 1, 1, 10)).collect();
-        assert_eq!(worth(&two), [false; 8], "it is not alone");
-        let mut pauses = [(1, 1, 10); 8];
-        pauses[5].2 = 100;
-        assert_eq!(
-            worth(&pauses),
-            [false, false, false, false, true, false, false, false],
-            "it must prove itself anew"
-        );
-    }
-
-    #[test]
-    fn a_look_out_begins_with_the_answer_and_not_with_later_idleness() {
-        let mut pace = Pace { peer: 1, answered: None, streak: STREAK };
-        let now = Instant::now();
-        assert_eq!(pace.idle(2, || now), None, "another connection was polled");
-        assert_eq!(pace.idle(1, || now), Some(now + LOOK_OUT));
-        assert_eq!(pace.idle(1, || now + LOOK_OUT), None);
+    impl Move for DuplexStream {
+        fn move_here(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 
     #[tokio::test]
-    async fn connections_are_shared_out_evenly_and_each_keeps_its_thread() {
+    async fn connections_are_spread_and_end_with_the_lanes() {
         let lanes = Lanes::start().unwrap();
-        let (tell, mut told) = mpsc::unbounded_channel();
-        let count = lanes.lanes.len();
-        for _ in 0..2 * count {
-            let tell = tell.clone();
-            lanes.spawn(async move {
-                let first = thread::current().id();
-                tokio::task::yield_now().await;
-                tell.send((first, thread::current().id())).unwrap();
-                std::future::pending::<()>().await;
-            });
+        let limits = PeerLimits { push_bytes_max: 1000, counters: Arc::default() };
+        let peers = Arc::new(Peers::new(Duration::from_secs(60), None, limits.clone()));
+        let shared =
+            Shared { peers: Arc::clone(&peers), service: None, frame_max: 1000, reading: Reading::AfterWriting };
+        let nowhere = ([127, 0, 0, 1], 1).into();
+        let mut far = Vec::new();
+        for _ in 0..2 * lanes.lanes.len() {
+            let (near, end) = tokio::io::duplex(100);
+            let peer = Arc::new(Peer::new(nowhere, nowhere, limits.clone(), 0));
+            lanes.spawn(Connection::new(near, Presence::new(shared.clone(), peer)));
+            far.push(end);
         }
-        for _ in 0..2 * count {
-            let (first, then) = told.recv().await.unwrap();
-            assert_eq!(first, then);
+        assert!(lanes.lanes.iter().all(|lane| lane.state.lock().seats.len() == 2));
+        far.pop();
+        while peers.len() > far.len() {
+            tokio::task::yield_now().await;
         }
-        assert!(lanes.lanes.iter().all(|lane| lane.connections.load(Ordering::Relaxed) == 2));
+        let left: usize = lanes.lanes.iter().map(|lane| lane.state.lock().seats.len()).sum();
+        assert_eq!(left, far.len());
         drop(lanes);
-        drop(tell);
-        assert!(told.recv().await.is_none(), "with the lanes their connections end");
+        peers.gone().await;
     }
 }

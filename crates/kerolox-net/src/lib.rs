@@ -1,6 +1,6 @@
 //! Connections: accept, frame loop, TLS and calls to other nodes.
 //!
-//! One task owns one socket. All frames that one read brought go to [`Service::serve`] together, and whatever is to be
+//! One task at a time owns one socket. All frames that one read brought go to [`Service::serve`] together, and whatever is to be
 //! said in return, replies and pushes of other threads alike, leaves with one write. A connection whose write is
 //! pending is not read: that is the only back-pressure there is. No frame gets a task, a channel or a timer of its own.
 
@@ -14,6 +14,7 @@ mod outgoing;
 mod peer;
 mod peers;
 pub mod signature;
+mod socket;
 mod tls;
 
 use std::sync::Arc;
@@ -30,7 +31,8 @@ pub use tls::{ClientTls, ServerTls, ServerTlsFiles, TlsError, TlsMode};
 
 /// What a role does with the frames that arrive.
 ///
-/// All methods run on the connection's own task and must not block; a panic in one of them closes that connection only.
+/// All methods run on the connection's own task. One that blocks holds up its own connection, and in [`Lanes`] others for
+/// some 50 ms; a panic in one of them closes that connection only.
 pub trait Service: Send + Sync + 'static {
     /// Serves all requests that one read brought, in order.
     ///

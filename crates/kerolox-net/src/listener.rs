@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerolox_wire::frame::FRAME_SIZE_MAX;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::Service;
-use crate::connection::{Presence, Reading, Shared, report, run, unless_closed};
+use crate::connection::{Connection, Presence, Reading, Shared, report, run, unless_closed};
 use crate::counters::{Counters, bump};
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Move};
 use crate::peer::{CloseReason, Peer, PeerLimits, Phase};
 use crate::peers::Peers;
+use crate::socket::Socket;
 use crate::tls::{ServerTls, TLS_FIRST_BYTE, TlsMode};
 
 /// Connections that the system may hold ready for accepting.
@@ -190,18 +191,12 @@ impl Listening {
         let local = stream.local_addr().unwrap_or(self.local_addr);
         let peer = Arc::new(Peer::new(remote, local, shared.peers.limits.clone(), shared.peers.sweep()));
         let presence = Presence::new(shared.clone(), peer);
-        let tls = self.config.tls.clone();
-        let Some(lanes) = &self.config.lanes else {
-            tokio::spawn(open(stream, tls, presence));
-            return;
-        };
-        lanes.spawn(async move {
-            // From the poll of the thread that accepted it to that of its own.
-            match stream.into_std().and_then(TcpStream::from_std) {
-                Ok(stream) => open(stream, tls, presence).await,
-                Err(error) => report(&presence.peer, presence.shared.counters(), &CloseReason::Io(error.to_string())),
-            }
-        });
+        let (stream, lanes) = (Socket::new(stream), self.config.lanes.clone());
+        match (lanes, self.config.tls.clone()) {
+            (Some(lanes), TlsMode::Disabled) => lanes.spawn(Connection::new(stream, presence)),
+            // A thread that is held up could not hand on what waits for a first byte or a handshake.
+            (lanes, tls) => drop(tokio::spawn(open(stream, tls, presence, lanes))),
+        }
     }
 
     /// One line per sweep however many were turned away.
@@ -226,18 +221,18 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Finds out whether the peer speaks TLS, then runs the connection.
-async fn open(stream: TcpStream, tls: TlsMode, presence: Presence) {
+async fn open(stream: Socket, tls: TlsMode, presence: Presence, lanes: Option<Arc<Lanes>>) {
     let (server, enforced) = match &tls {
-        TlsMode::Disabled => return run(stream, presence).await,
+        TlsMode::Disabled => return serve(stream, presence, lanes).await,
         TlsMode::Permissive(server) => (server, false),
         TlsMode::Enforcing(server) => (server, true),
     };
     let reason = match unless_closed(&presence.peer, first_byte(&stream)).await {
         Ok(Ok(Some(TLS_FIRST_BYTE))) => {
             // The session is large; plain connections should not carry room for it.
-            return Box::pin(open_tls(stream, server, presence)).await;
+            return Box::pin(open_tls(stream, server, presence, lanes)).await;
         }
-        Ok(Ok(Some(_))) if !enforced => return run(stream, presence).await,
+        Ok(Ok(Some(_))) if !enforced => return serve(stream, presence, lanes).await,
         Ok(Ok(Some(_))) => {
             bump(&presence.shared.counters().plain_refused);
             CloseReason::Tls("a plain connection, but TLS is enforced".to_owned())
@@ -249,19 +244,30 @@ async fn open(stream: TcpStream, tls: TlsMode, presence: Presence) {
     report(&presence.peer, presence.shared.counters(), &reason);
 }
 
-async fn first_byte(stream: &TcpStream) -> io::Result<Option<u8>> {
+/// Runs an open connection, in a lane where there are lanes.
+async fn serve<S>(stream: S, presence: Presence, lanes: Option<Arc<Lanes>>)
+where
+    S: AsyncRead + AsyncWrite + Move + Unpin + Send + 'static,
+{
+    match lanes {
+        Some(lanes) => lanes.spawn(Connection::new(stream, presence)),
+        None => run(stream, presence).await,
+    }
+}
+
+async fn first_byte(stream: &Socket) -> io::Result<Option<u8>> {
     let mut byte = [0];
     let mut buf = ReadBuf::new(&mut byte);
     std::future::poll_fn(|cx| stream.poll_peek(cx, &mut buf)).await?;
     Ok(buf.filled().first().copied())
 }
 
-async fn open_tls(stream: TcpStream, server: &ServerTls, presence: Presence) {
+async fn open_tls(stream: Socket, server: &ServerTls, presence: Presence, lanes: Option<Arc<Lanes>>) {
     let counters = presence.shared.counters();
     let reason = match unless_closed(&presence.peer, server.accept(stream)).await {
         Ok(Ok(stream)) => {
             bump(&counters.tls_sessions);
-            return run(stream, presence).await;
+            return serve(stream, presence, lanes).await;
         }
         Ok(Err(error)) => {
             bump(&counters.tls_failed);

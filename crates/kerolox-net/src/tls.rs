@@ -17,6 +17,8 @@ use tokio_rustls::rustls::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
+use crate::socket::Socket;
+
 /// First byte of a TLS connection. A plain frame begins with the top byte of its length: 0 or 1.
 pub(crate) const TLS_FIRST_BYTE: u8 = 0x16;
 
@@ -113,7 +115,7 @@ impl ServerTls {
         Self(TlsAcceptor::from(Arc::new(config)))
     }
 
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<server::TlsStream<TcpStream>> {
+    pub(crate) async fn accept(&self, stream: Socket) -> io::Result<server::TlsStream<Socket>> {
         self.0.accept(stream).await
     }
 }
