@@ -34,6 +34,7 @@ mod stats;
 mod timer;
 mod topic;
 mod transaction;
+mod unserved;
 mod upkeep;
 
 pub use acl::tool_account;
@@ -42,3 +43,4 @@ pub use figures::{Figures, GroupFigures, TopicFigures, Watch};
 pub use spans::{Span, Spans, TraceContext};
 pub use start::{Handle, StartError, start};
 pub use timer::PendingTimer;
+pub use unserved::Unserved;
