@@ -36,6 +36,7 @@ mod stats;
 mod timer;
 mod topic;
 mod transaction;
+mod unserved;
 mod upkeep;
 
 pub use acl::tool_account;
@@ -44,3 +45,4 @@ pub use figures::{Figures, GroupFigures, TopicFigures, Watch};
 pub use spans::{Span, Spans, TraceContext};
 pub use start::{Handle, StartError, start};
 pub use timer::PendingTimer;
+pub use unserved::Unserved;

@@ -8,9 +8,11 @@ mod figures;
 mod files;
 pub mod kv;
 mod missing;
+mod register;
 pub mod routes;
 mod serve;
 pub mod settings;
+mod suspects;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerolox_net::{Counters, ListenConfig, ListenError, Listening, Service, Serving};
+use kerolox_wire::addresses::Addresses;
 use kerolox_wire::clock::Clock;
 use parking_lot::{Mutex, RwLock};
 use tokio::task::JoinHandle;
@@ -48,6 +51,8 @@ pub struct NamesrvConfig {
     pub scan_interval: Duration,
     /// A broker that has not registered for this long is taken out.
     pub broker_expiry: Duration,
+    /// Addresses that brokers may register from; none for all.
+    pub broker_addresses: Option<Addresses>,
 }
 
 impl NamesrvConfig {
@@ -61,6 +66,7 @@ impl NamesrvConfig {
             order_message_enable: false,
             scan_interval: Duration::from_secs(10),
             broker_expiry: Duration::from_secs(120),
+            broker_addresses: None,
         }
     }
 }
@@ -94,6 +100,8 @@ pub fn start(config: NamesrvConfig, clock: Arc<dyn Clock>) -> Result<Handle, Sta
         settings: Settings::new(&told, config.order_message_enable, config.config_store_path),
         clock,
         registrants: Mutex::new(HashMap::new()),
+        suspects: Arc::default(),
+        broker_addresses: config.broker_addresses,
         tally: Tally::new(),
         counters,
     });

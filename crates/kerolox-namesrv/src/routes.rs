@@ -1,15 +1,17 @@
 //! Which broker serves which topic, and which broker is still alive.
 //!
 //! Plain state: time, connections and bytes stay outside. A broker name stands for one set of replicas; each replica is
-//! a member with an id (0 is the primary). Only the primary's registration brings topics. A registration adds and
+//! a member with an id (0 is the primary) and belongs to the connection that registered it, see `owners`.
+//! Only the primary's registration brings topics. A registration adds and
 //! changes topics and never takes one away, because brokers also register single new topics.
 
 mod names;
+mod owners;
 #[cfg(test)]
 mod tests;
 mod views;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +21,18 @@ pub use views::{Size, Unit, clusters_body, route_body};
 
 /// Id of the primary among a broker's replicas.
 pub const PRIMARY_ID: i64 = 0;
-/// A primary that registered within this time is not replaced by a stranger. Brokers register every 60 s at least.
+/// A member that registered within this time is not replaced while its connection lives. Brokers register every 60 s at
+/// least.
 pub const TAKEOVER_AFTER: Duration = Duration::from_secs(75);
 
-/// Most topics in one registration.
-pub const REGISTRATION_TOPICS_MAX: usize = 200_000;
-/// Most topics known in all.
-pub const TOPICS_MAX: usize = 1_000_000;
+/// Most topics of one connection's brokers.
+pub const CONNECTION_TOPICS_MAX: usize = 200_000;
+/// Most topics known in all, each counted once for each broker that has it.
+pub const TOPICS_MAX: usize = 2_000_000;
+/// Most members that one connection registers: a broker has a connection of its own, a container of them shares one.
+pub const CONNECTION_MEMBERS_MAX: usize = 64;
+/// Most members of one broker name over one connection.
+pub const CONNECTION_REPLICAS_MAX: usize = 8;
 /// Most broker names.
 pub const BROKERS_MAX: usize = 4096;
 /// Most replicas of one broker name.
@@ -39,7 +46,7 @@ const PERM_READ_WRITE: i32 = 6;
 /// All permission bits there are: priority, read, write, inherit.
 const PERM_MAX: i32 = 15;
 
-const _: () = assert!(REGISTRATION_TOPICS_MAX <= TOPICS_MAX);
+const _: () = assert!(CONNECTION_TOPICS_MAX <= TOPICS_MAX && CONNECTION_MEMBERS_MAX <= BROKERS_MAX);
 
 /// What a broker says of itself.
 #[derive(Debug, Clone)]
@@ -71,6 +78,8 @@ pub struct Registered {
     pub replaced: Option<String>,
     /// Topics left out because their name or numbers are not legal.
     pub skipped: Vec<String>,
+    /// Connections that lost members to this registration, to be closed.
+    pub displaced: Vec<u64>,
 }
 
 /// Why a registration is refused.
@@ -93,21 +102,34 @@ pub enum RegisterError {
         /// What was given, cut.
         text: String,
     },
-    /// Another node is the primary and alive.
+    /// The id or the address belongs to a member that another connection registered.
     #[error(
-        "broker {broker} has a primary at {owner}, which registered {age:?} ago; {addr} may follow when it is gone"
+        "id {id} of broker {broker} belongs to {owner}, which registered {age:?} ago over another connection; {addr} may \
+         follow when that one is gone or does not answer"
     )]
     OwnerAlive {
         /// Broker name.
         broker: String,
-        /// The primary's address.
+        /// Id of the owner.
+        id: i64,
+        /// The owner's address.
         owner: String,
         /// Time since it registered.
         age: Duration,
-        /// Who wanted its place.
+        /// Address of the refused registration.
         addr: String,
+        /// The owner's connection.
+        connection: u64,
     },
-    /// A limit of this name server.
+    /// A replica names another cluster than its broker has.
+    #[error("broker {broker} belongs to cluster {cluster}, which only its primary changes")]
+    OtherCluster {
+        /// Broker name.
+        broker: String,
+        /// Its cluster.
+        cluster: String,
+    },
+    /// A limit of this name server, or of one connection to it.
     #[error("the limit of {limit} {what} is reached")]
     TooMany {
         /// Of what.
@@ -116,6 +138,11 @@ pub enum RegisterError {
         limit: usize,
     },
 }
+
+/// A member that another connection registered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("another connection registered this broker; only that one unregisters it")]
+pub struct NotItsOwn;
 
 /// A member that is no longer known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,11 +168,16 @@ struct Member {
     connection: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Broker {
     cluster: String,
     members: BTreeMap<i64, Member>,
+    /// The topics that its primaries registered.
+    topics: BTreeSet<Arc<str>>,
 }
+
+/// Name of a broker and id among its replicas.
+type MemberKey = (Arc<str>, i64);
 
 /// A topic's queues on one broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,7 +193,13 @@ struct Queues {
 #[derive(Debug, Default)]
 pub struct Routes {
     brokers: BTreeMap<Arc<str>, Broker>,
-    topics: BTreeMap<String, Vec<Queues>>,
+    topics: BTreeMap<Arc<str>, Vec<Queues>>,
+    /// The members that each connection registered.
+    connections: HashMap<u64, BTreeSet<MemberKey>>,
+    /// The member that last registered with each address.
+    addresses: HashMap<String, MemberKey>,
+    /// Topics, each counted once for each broker.
+    entries: usize,
 }
 
 impl Routes {
@@ -173,85 +211,143 @@ impl Routes {
 
     /// Takes a registration in whole, or refuses it and changes nothing.
     ///
-    /// Who may be primary: the reference lets anybody replace the primary of a name at any time, so that two brokers
-    /// configured alike take turns and messages seem lost, and a stranger can draw a broker's traffic to itself. Here
-    /// the place is free when its owner is gone or silent for [`TAKEOVER_AFTER`], and a registered replica of the same
-    /// name may take it at once, which is what a fail-over looks like. Any other node is refused while the owner lives.
+    /// The reference lets any peer replace any member at any time, so that two brokers configured alike take turns and a
+    /// stranger can draw a broker's traffic to itself. Here an id and an address belong to the connection that
+    /// registered them until it ends, `is_lost` says that it no longer answers, or the member was silent for
+    /// [`TAKEOVER_AFTER`].
     ///
     /// # Errors
-    /// When a name, an address or a limit is broken, or the name has another living primary.
-    pub fn register(&mut self, registration: Registration, now: Duration) -> Result<Registered, RegisterError> {
+    /// When a name, an address or a limit is broken, or the id or address belongs to another living member.
+    pub fn register(
+        &mut self,
+        registration: Registration,
+        now: Duration,
+        is_lost: impl Fn(u64) -> bool,
+    ) -> Result<Registered, RegisterError> {
         names::check(&registration)?;
-        self.check_owner(&registration, now)?;
-        self.check_limits(&registration)?;
-        let Registration { cluster, broker: name, id, addr, ha_addr, connection, topics } = registration;
-        let name: Arc<str> = name.into();
-        let broker = self
-            .brokers
-            .entry(Arc::clone(&name))
-            .or_insert_with(|| Broker { cluster: String::new(), members: BTreeMap::new() });
-        broker.cluster = cluster;
-        // A replica that became primary must not stay listed under its old id.
-        broker.members.retain(|known, member| *known == id || member.addr != addr);
+        let stale = self.check_owners(&registration, now, is_lost)?;
+        self.check_cluster(&registration)?;
+        self.check_own_limits(&registration)?;
+        let mut displaced = self.make_room(&registration)?;
+        let name: Arc<str> = registration.broker.as_str().into();
+        let slot = (Arc::clone(&name), registration.id);
+        let before = self.brokers.get(&name).and_then(|broker| broker.members.get(&registration.id));
+        let before = before.map(|member| (member.addr.clone(), member.version));
+        let former = stale.iter().filter_map(|key| self.connection_of(key));
+        displaced.extend(former.filter(|connection| *connection != registration.connection));
+        for key in stale.into_iter().filter(|key| *key != slot) {
+            self.take_out(&key, &name);
+        }
+        Ok(self.insert(slot, registration, before.as_ref(), displaced, now))
+    }
+
+    /// Enters a member whose place is free; `before` is the address and version that it had.
+    fn insert(
+        &mut self,
+        slot: MemberKey,
+        registration: Registration,
+        before: Option<&(String, DataVersion)>,
+        displaced: Vec<u64>,
+        now: Duration,
+    ) -> Registered {
+        let Registration { cluster, addr, ha_addr, connection, topics, .. } = registration;
         let version = topics.data_version;
-        let member = Member { addr, ha_addr, version, registered: now, connection };
-        let before = broker.members.insert(id, member);
-        let member_addr = broker.members.get(&id).map(|m| m.addr.as_str()).unwrap_or_default();
-        let same = before.as_ref().filter(|old| old.addr == member_addr);
+        let same = before.filter(|(old, _)| *old == addr);
+        let unchanged = same.is_some_and(|(_, old)| *old == version);
         let mut registered = Registered {
             new: before.is_none(),
-            replaced: before.as_ref().filter(|_| same.is_none()).map(|old| old.addr.clone()),
+            replaced: before.filter(|_| same.is_none()).map(|(old, _)| old.clone()),
+            displaced,
             ..Registered::default()
         };
-        if id == PRIMARY_ID {
-            if same.is_none_or(|old| old.version != version) {
-                registered.skipped = self.take_topics(&name, topics);
-            }
-        } else {
+        let (name, id) = slot.clone();
+        self.addresses.insert(addr.clone(), slot.clone());
+        let broker = self.brokers.entry(Arc::clone(&name)).or_default();
+        broker.cluster = cluster;
+        let old = broker.members.insert(id, Member { addr, ha_addr, version, registered: now, connection });
+        if id != PRIMARY_ID {
             registered.primary = broker.members.get(&PRIMARY_ID).map(|m| (m.addr.clone(), m.ha_addr.clone()));
         }
-        Ok(registered)
+        if let Some(old) = old {
+            self.forget_links(&slot, &old, connection);
+        }
+        self.connections.entry(connection).or_default().insert(slot);
+        if id == PRIMARY_ID && !unchanged {
+            registered.skipped = self.take_topics(&name, topics);
+        }
+        registered
     }
 
-    /// The version of its topics that a member last registered; none when it is unknown at that address.
+    /// The version of its topics that a member last registered over this connection; none when there is no such member.
     #[must_use]
-    pub fn version(&self, broker: &str, id: i64, addr: &str) -> Option<DataVersion> {
-        self.member(broker, id, addr).map(|member| member.version)
+    pub fn version(&self, broker: &str, id: i64, addr: &str, connection: u64) -> Option<DataVersion> {
+        self.member(broker, id, addr).filter(|member| member.connection == connection).map(|member| member.version)
     }
 
-    /// Notes that a member is alive.
-    pub fn touch(&mut self, broker: &str, id: i64, addr: &str, now: Duration) {
+    /// Notes that a member is alive, over the connection that registered it.
+    pub fn touch(&mut self, broker: &str, id: i64, addr: &str, connection: u64, now: Duration) {
         let member = self.brokers.get_mut(broker).and_then(|broker| broker.members.get_mut(&id));
-        if let Some(member) = member.filter(|member| member.addr == addr) {
+        if let Some(member) = member.filter(|member| member.addr == addr && member.connection == connection) {
             member.registered = now;
         }
     }
 
-    /// Takes a member out, at its own wish. One that was replaced meanwhile takes nobody else out.
-    pub fn unregister(&mut self, broker: &str, id: i64, addr: &str) -> Option<Gone> {
-        self.member(broker, id, addr)?;
-        self.remove(broker, id)
+    /// Takes a member out at its own request; none when there is no such member.
+    ///
+    /// # Errors
+    /// When another connection registered it.
+    pub fn unregister(
+        &mut self,
+        broker: &str,
+        id: i64,
+        addr: &str,
+        connection: u64,
+    ) -> Result<Option<Gone>, NotItsOwn> {
+        match self.member(broker, id, addr) {
+            None => Ok(None),
+            Some(member) if member.connection != connection => Err(NotItsOwn),
+            Some(_) => Ok(self.remove(broker, id)),
+        }
     }
 
     /// Takes out all members that registered over a connection which has ended.
     pub fn disconnected(&mut self, connection: u64) -> Vec<Gone> {
-        self.remove_where(|member| member.connection == connection)
+        let members = self.connections.remove(&connection).unwrap_or_default();
+        members.into_iter().filter_map(|(name, id)| self.remove(&name, id)).collect()
     }
 
     /// Takes out all members that have been silent for longer than `limit`.
     pub fn expire(&mut self, now: Duration, limit: Duration) -> Vec<Gone> {
-        self.remove_where(|member| now.saturating_sub(member.registered) > limit)
+        let members = |(name, broker): (&Arc<str>, &Broker)| -> Vec<MemberKey> {
+            let silent = broker.members.iter().filter(|(_, m)| now.saturating_sub(m.registered) > limit);
+            silent.map(|(id, _)| (Arc::clone(name), *id)).collect()
+        };
+        let silent: Vec<MemberKey> = self.brokers.iter().flat_map(members).collect();
+        silent.into_iter().filter_map(|(name, id)| self.remove(&name, id)).collect()
     }
 
     /// Whether any member registered over this connection.
     #[must_use]
     pub fn is_registered_over(&self, connection: u64) -> bool {
-        self.brokers.values().flat_map(|broker| broker.members.values()).any(|m| m.connection == connection)
+        self.connections.contains_key(&connection)
+    }
+
+    /// Whether some broker has the topic.
+    #[must_use]
+    pub fn has_topic(&self, topic: &str) -> bool {
+        self.topics.contains_key(topic)
     }
 
     /// Forgets a topic on all brokers, until one registers it anew.
     pub fn delete_topic(&mut self, topic: &str) -> bool {
-        self.topics.remove(topic).is_some()
+        let Some(known) = self.topics.remove(topic) else { return false };
+        self.entries = self.entries.saturating_sub(known.len());
+        for queues in known {
+            if let Some(broker) = self.brokers.get_mut(&queues.broker) {
+                broker.topics.remove(topic);
+            }
+        }
+        true
     }
 
     /// Takes the write permission off all topics of a broker, until it registers a change; says how many there are.
@@ -265,58 +361,22 @@ impl Routes {
     }
 
     fn each_topic_of(&mut self, broker: &str, change: impl Fn(&mut Queues)) -> usize {
-        let mut count = 0;
-        for queues in self.topics.values_mut().flatten().filter(|queues| &*queues.broker == broker) {
-            change(queues);
-            count += 1;
+        let Some(topics) = self.brokers.get(broker).map(|broker| &broker.topics) else { return 0 };
+        for topic in topics {
+            let known = self.topics.get_mut(topic).into_iter().flatten();
+            known.filter(|queues| &*queues.broker == broker).for_each(&change);
         }
-        count
+        topics.len()
     }
 
     fn member(&self, broker: &str, id: i64, addr: &str) -> Option<&Member> {
         self.brokers.get(broker)?.members.get(&id).filter(|member| member.addr == addr)
     }
 
-    fn check_owner(&self, registration: &Registration, now: Duration) -> Result<(), RegisterError> {
-        let Registration { broker: name, id, addr, .. } = registration;
-        let Some(broker) = self.brokers.get(name.as_str()).filter(|_| *id == PRIMARY_ID) else { return Ok(()) };
-        let Some(owner) = broker.members.get(&PRIMARY_ID).filter(|owner| owner.addr != *addr) else { return Ok(()) };
-        let age = now.saturating_sub(owner.registered);
-        let is_replica = broker.members.values().any(|member| member.addr == *addr);
-        if is_replica || age > TAKEOVER_AFTER {
-            return Ok(());
-        }
-        let (broker, owner, addr) = (name.clone(), owner.addr.clone(), addr.clone());
-        Err(RegisterError::OwnerAlive { broker, owner, age, addr })
-    }
-
-    fn check_limits(&self, registration: &Registration) -> Result<(), RegisterError> {
-        let too_many = |what, limit| Err(RegisterError::TooMany { what, limit });
-        match self.brokers.get(registration.broker.as_str()) {
-            None if self.brokers.len() >= BROKERS_MAX => return too_many("broker names", BROKERS_MAX),
-            Some(broker) if broker.members.len() >= REPLICAS_MAX && !broker.members.contains_key(&registration.id) => {
-                return too_many("replicas of a broker", REPLICAS_MAX);
-            }
-            _ => {}
-        }
-        let topics = &registration.topics.topic_config_table;
-        if topics.len() > REGISTRATION_TOPICS_MAX {
-            return too_many("topics in a registration", REGISTRATION_TOPICS_MAX);
-        }
-        // Only near the limit is it worth to count which of them are new.
-        if self.topics.len() + topics.len() > TOPICS_MAX {
-            let new = topics.keys().filter(|name| !self.topics.contains_key(*name)).count();
-            if self.topics.len() + new > TOPICS_MAX {
-                return too_many("topics", TOPICS_MAX);
-            }
-        }
-        Ok(())
-    }
-
     /// Adds or changes the topics of a primary; returns those it had to leave out.
     fn take_topics(&mut self, broker: &Arc<str>, table: TopicConfigTable) -> Vec<String> {
         let cluster = self.brokers.get(broker).map(|b| b.cluster.clone()).unwrap_or_default();
-        let mut skipped = Vec::new();
+        let (mut skipped, mut added) = (Vec::new(), Vec::new());
         for (key, config) in table.topic_config_table {
             let name = if config.topic_name.is_empty() { key } else { config.topic_name.clone() };
             // Brokers make topics of their own and their cluster's name, and default to the name of their host.
@@ -332,38 +392,46 @@ impl Routes {
                 write: config.write_queue_nums,
                 sys_flag: config.topic_sys_flag,
             };
-            let known = self.topics.entry(name).or_default();
+            let name: Arc<str> = name.into();
+            let known = self.topics.entry(Arc::clone(&name)).or_default();
             match known.iter_mut().find(|q| q.broker == *broker) {
                 Some(old) => *old = queues,
-                None => known.push(queues),
+                None => {
+                    known.push(queues);
+                    added.push(name);
+                }
             }
+        }
+        self.entries = self.entries.saturating_add(added.len());
+        if let Some(broker) = self.brokers.get_mut(broker) {
+            broker.topics.extend(added);
         }
         skipped
     }
 
-    fn remove_where(&mut self, is_gone: impl Fn(&Member) -> bool) -> Vec<Gone> {
-        let found: Vec<_> = self
-            .brokers
-            .iter()
-            .flat_map(|(name, broker)| broker.members.iter().map(move |(id, member)| (name, *id, member)))
-            .filter(|(_, _, member)| is_gone(member))
-            .map(|(name, id, _)| (Arc::clone(name), id))
-            .collect();
-        found.into_iter().filter_map(|(name, id)| self.remove(&name, id)).collect()
-    }
-
     fn remove(&mut self, name: &str, id: i64) -> Option<Gone> {
-        let broker = self.brokers.get_mut(name)?;
-        let member = broker.members.remove(&id)?;
-        let last = broker.members.is_empty();
+        let (key, broker) = self.brokers.get_key_value(name)?;
+        let slot = (Arc::clone(key), id);
+        let last = broker.members.len() == 1;
+        let member = self.brokers.get_mut(name)?.members.remove(&id)?;
+        self.forget_links(&slot, &member, 0);
         if last {
-            self.brokers.remove(name);
-            self.topics.retain(|_, known| {
-                known.retain(|queues| &*queues.broker != name);
-                !known.is_empty()
-            });
+            let topics = self.brokers.remove(name).map(|broker| broker.topics).unwrap_or_default();
+            self.remove_queues(name, &topics);
         }
         Some(Gone { broker: name.to_owned(), id, addr: member.addr, connection: member.connection, last })
+    }
+
+    /// Forgets the queues that a broker has of its topics.
+    fn remove_queues(&mut self, broker: &str, topics: &BTreeSet<Arc<str>>) {
+        for topic in topics {
+            let Some(known) = self.topics.get_mut(topic) else { continue };
+            known.retain(|queues| &*queues.broker != broker);
+            if known.is_empty() {
+                self.topics.remove(topic);
+            }
+        }
+        self.entries = self.entries.saturating_sub(topics.len());
     }
 }
 

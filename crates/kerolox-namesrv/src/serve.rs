@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use kerolox_net::{Counters, Peer, Service};
-use kerolox_wire::body::{DataVersion, RegisterBrokerBody, Style, TopicList, from_json, to_json};
+use kerolox_wire::addresses::Addresses;
+use kerolox_wire::body::{Style, TopicList, to_json};
 use kerolox_wire::clock::Clock;
 use kerolox_wire::command::{COMMANDS, Request, Served, name_server as header};
 use kerolox_wire::frame::Frame;
@@ -17,13 +18,12 @@ use parking_lot::{Mutex, RwLock};
 use crate::figures::{Removal, Tally};
 use crate::kv::{Kv, ORDER_TOPIC_CONFIG};
 use crate::missing::{MISSING_TOPICS, Missing};
-use crate::routes::{Gone, Registration, Routes, Unit, clusters_body, route_body};
+use crate::routes::{Gone, Routes, Unit, clusters_body, route_body};
 use crate::settings::{SettingError, Settings};
+use crate::suspects::Suspects;
 
 /// End of the remark about unknown topics: clients print it as it is.
 const FAQ: &str = "\nSee http://rocketmq.apache.org/docs/faq/ for further details.";
-/// How many left-out topics a log line names.
-const NAMED_MAX: usize = 5;
 
 /// The name server as connections see it.
 pub(crate) struct NameServer {
@@ -34,6 +34,9 @@ pub(crate) struct NameServer {
     pub(crate) clock: Arc<dyn Clock>,
     /// Connections over which brokers are registered, to close them when a registration expires.
     pub(crate) registrants: Mutex<HashMap<u64, Arc<Peer>>>,
+    pub(crate) suspects: Arc<Suspects>,
+    /// Addresses that brokers may register from; none for all.
+    pub(crate) broker_addresses: Option<Addresses>,
     pub(crate) tally: Tally,
     /// What happens on its connections.
     pub(crate) counters: Arc<Counters>,
@@ -41,6 +44,7 @@ pub(crate) struct NameServer {
 
 impl Service for NameServer {
     fn serve(&self, peer: &Arc<Peer>, frames: &mut Vec<Frame>, out: &mut BytesMut) {
+        self.suspects.clear(peer.id());
         for frame in frames.drain(..) {
             let reply = self.answer(peer, &frame);
             self.tally.note(frame.code, reply.code);
@@ -53,6 +57,7 @@ impl Service for NameServer {
         if self.registrants.lock().remove(&peer.id()).is_none() {
             return;
         }
+        self.suspects.clear(peer.id());
         let gone = self.routes.write().disconnected(peer.id());
         self.note_gone(&gone, Removal::Disconnected);
     }
@@ -70,7 +75,7 @@ impl NameServer {
         }
     }
 
-    fn note_gone(&self, gone: &[Gone], why: Removal) {
+    pub(crate) fn note_gone(&self, gone: &[Gone], why: Removal) {
         self.tally.note_removed(why, gone.len());
         for Gone { broker, id, addr, last, .. } in gone {
             tracing::warn!(%broker, id, %addr, topics_removed = last, why = why.sentence(), "broker removed");
@@ -92,8 +97,8 @@ impl NameServer {
             Request::DeleteKv(key) => done(self.kv.lock().delete(&key.namespace, &key.key)),
             Request::GetKvList(list) => self.list_kv(&list),
             Request::RegisterBroker(broker) => self.register(peer, frame, broker),
-            Request::UnregisterBroker(broker) => self.unregister(&broker),
-            Request::QueryDataVersion(broker) => self.query_version(frame, &broker),
+            Request::UnregisterBroker(broker) => self.unregister(peer, &broker),
+            Request::QueryDataVersion(broker) => self.query_version(peer, frame, &broker),
             Request::GetRoute(get) => self.route(peer, frame, &get),
             Request::GetClusterInfo(_) => Reply::body(clusters_body(&self.routes.read().clusters(), frame.version)),
             Request::WipeWritePerm(broker) => self.wipe_write(peer, &broker.broker_name),
@@ -196,7 +201,7 @@ impl NameServer {
     fn list_kv(&self, list: &header::KvNamespace) -> Reply {
         if list.namespace == MISSING_TOPICS {
             let routes = self.routes.read();
-            let missing = self.missing.list(|topic| routes.route(topic).is_some());
+            let missing = self.missing.list(|topic| routes.has_topic(topic));
             return Reply::body(to_json(&missing, Style::Fastjson));
         }
         self.kv.lock().list(&list.namespace).map_or_else(
@@ -206,88 +211,6 @@ impl NameServer {
             },
             Reply::body,
         )
-    }
-
-    fn register(&self, peer: &Arc<Peer>, frame: &Frame, broker: header::RegisterBroker) -> Reply {
-        let by = peer.remote();
-        // The sum is kept positive because it travels as a signed number.
-        let sum = (crc32fast::hash(&frame.body) & 0x7FFF_FFFF).cast_signed();
-        if broker.body_crc32 != 0 && broker.body_crc32 != sum {
-            tracing::warn!(%by, broker = ?broker.broker_name, "registration refused: its body is damaged");
-            return Reply::refuse(ResponseCode::SYSTEM_ERROR, "crc32 not match");
-        }
-        let body = match RegisterBrokerBody::decode(&frame.body, broker.compressed, frame.version) {
-            Ok(body) => body,
-            Err(error) => {
-                tracing::warn!(%by, broker = ?broker.broker_name, %error, "registration refused");
-                return Reply::refuse(ResponseCode::SYSTEM_ERROR, error.to_string());
-            }
-        };
-        let (name, id, addr) = (broker.broker_name.clone(), broker.broker_id, broker.broker_addr.clone());
-        let registration = Registration {
-            cluster: broker.cluster_name,
-            broker: broker.broker_name,
-            id,
-            addr: broker.broker_addr,
-            ha_addr: broker.ha_server_addr,
-            connection: peer.id(),
-            topics: body.topic_config_serialize_wrapper,
-        };
-        let registered = self.routes.write().register(registration, self.clock.elapsed());
-        let registered = match registered {
-            // The end of this connection is noted by the same task later, so it will find the entry.
-            Ok(registered) => {
-                self.registrants.lock().insert(peer.id(), Arc::clone(peer));
-                registered
-            }
-            Err(error) => {
-                tracing::warn!(%by, %error, "registration refused");
-                return Reply::refuse(ResponseCode::SYSTEM_ERROR, error.to_string());
-            }
-        };
-        if let Some(old) = &registered.replaced {
-            tracing::warn!(broker = %name, id, old, new = %addr, %by, "BROKER REPLACED: another address took its id");
-        } else if registered.new {
-            tracing::info!(broker = %name, id, %addr, %by, "broker registered");
-        }
-        if !registered.skipped.is_empty() {
-            let some: Vec<_> = registered.skipped.iter().take(NAMED_MAX).collect();
-            tracing::warn!(broker = %name, count = registered.skipped.len(), ?some, "illegal topics left out");
-        }
-        {
-            let routes = self.routes.read();
-            self.missing.forget(|topic| routes.route(topic).is_some());
-        }
-        let (master_addr, ha_server_addr) = registered.primary.unzip();
-        let reply = Reply::of(&header::RegisterBrokerResult { ha_server_addr, master_addr });
-        match self.kv.lock().list(ORDER_TOPIC_CONFIG) {
-            Some(order) => reply.with_body(order),
-            None => reply,
-        }
-    }
-
-    fn unregister(&self, broker: &header::BrokerRef) -> Reply {
-        let gone = self.routes.write().unregister(&broker.broker_name, broker.broker_id, &broker.broker_addr);
-        self.note_gone(gone.as_slice(), Removal::Unregistered);
-        Reply::ok()
-    }
-
-    fn query_version(&self, frame: &Frame, broker: &header::BrokerRef) -> Reply {
-        let (name, id, addr) = (&broker.broker_name, broker.broker_id, &broker.broker_addr);
-        let asked: DataVersion = match from_json(&frame.body) {
-            Ok(version) => version,
-            Err(error) => return Reply::refuse(ResponseCode::SYSTEM_ERROR, error.to_string()),
-        };
-        let known = self.routes.read().version(name, id, addr);
-        let changed = known != Some(asked);
-        if !changed {
-            self.routes.write().touch(name, id, addr, self.clock.elapsed());
-        }
-        let reply = Reply::of(&header::DataVersionResult { changed });
-        match known {
-            Some(version) => reply.with_body(to_json(&version, Style::Fastjson)),
-            None => reply,
-        }
     }
 
     fn route(&self, peer: &Peer, frame: &Frame, get: &header::GetRoute) -> Reply {

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kerolox_namesrv::{Handle, NamesrvConfig, start};
-use kerolox_net::{CallError, ListenConfig, Outbound, OutboundConfig};
+use kerolox_net::{CallError, ListenConfig, Outbound, OutboundConfig, Peer, Service};
+use kerolox_wire::addresses::Addresses;
 use kerolox_wire::body::{
     ClusterInfo, DataVersion, KvTable, RegisterBrokerBody, Style, TopicConfig, TopicConfigTable, TopicList,
     TopicRouteData, from_json, to_json,
@@ -14,6 +15,8 @@ use kerolox_wire::body::{
 use kerolox_wire::clock::ManualClock;
 use kerolox_wire::fields::Fields;
 use kerolox_wire::frame::Frame;
+use kerolox_wire::reply::{Reply, ReplyTo};
+use kerolox_wire::response::ResponseCode;
 use tempfile::TempDir;
 
 const WAIT: Duration = Duration::from_secs(10);
@@ -28,12 +31,17 @@ struct Node {
 }
 
 fn node() -> Node {
+    node_with(|_| {})
+}
+
+fn node_with(change: impl Fn(&mut NamesrvConfig)) -> Node {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(1_000_000));
     let mut config =
         NamesrvConfig::new(ListenConfig::new(([127, 0, 0, 1], 0).into()), dir.path().join("kvConfig.json"));
     config.scan_interval = Duration::from_millis(20);
     config.config_store_path = Some(dir.path().join("namesrv.properties"));
+    change(&mut config);
     let handle = start(config, Arc::clone(&clock) as _).unwrap();
     let addr = handle.local_addr().to_string();
     Node { handle, clock, dir, addr }
@@ -45,8 +53,27 @@ struct Caller<'a> {
     node: &'a Node,
 }
 
+/// Answers like a broker's connection: that it serves nothing.
+struct Unserved;
+
+impl Service for Unserved {
+    fn serve(&self, _: &Arc<Peer>, frames: &mut Vec<Frame>, out: &mut BytesMut) {
+        for frame in frames.drain(..) {
+            Reply::refuse(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, "").encode(ReplyTo::from(&frame), out);
+        }
+    }
+
+    fn disconnected(&self, _: &Arc<Peer>) {}
+}
+
 impl Node {
+    /// A connection that answers requests of the name server.
     fn caller(&self) -> Caller<'_> {
+        Caller { pool: Outbound::serving(OutboundConfig::default(), Arc::new(Unserved)), node: self }
+    }
+
+    /// A connection that answers nothing, like that of a node which is cut off.
+    fn silent_caller(&self) -> Caller<'_> {
         Caller { pool: Outbound::new(OutboundConfig::default()), node: self }
     }
 }
@@ -68,6 +95,7 @@ impl Caller<'_> {
             ("haServerAddr", "10.0.0.1:10912"),
             ("brokerId", id),
         ];
+        fields.retain(|(name, _)| more.iter().all(|(given, _)| given != name));
         fields.extend_from_slice(more);
         self.send(request(103, &fields, &body)).await
     }
@@ -187,16 +215,66 @@ async fn the_end_of_a_brokers_connection_is_the_end_of_its_routes() {
     drop(broker);
     until(|| async { client.topics().await.is_empty() }).await;
 
-    // One that reconnected in time keeps them.
-    let (first, second) = (node.caller(), node.caller());
+    let first = node.caller();
     first.register("a", "0", "h:1", body(1, &["T"]).encode(), &[]).await;
-    second.register("a", "0", "h:1", body(1, &["T"]).encode(), &[]).await;
-    drop(first);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(client.topics().await, ["T"]);
     let fields = [("brokerName", "a"), ("brokerAddr", "h:1"), ("clusterName", "C"), ("brokerId", "0")];
-    assert_eq!(second.ask(104, &fields).await.code, 0);
+    assert_eq!(client.ask(104, &fields).await.code, 16, "only its own connection unregisters it");
+    assert_eq!(client.topics().await, ["T"]);
+    assert_eq!(first.ask(104, &fields).await.code, 0);
     assert!(client.topics().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_stranger_takes_nothing_from_a_live_broker() {
+    let node = node();
+    let (owner, client) = (node.caller(), node.caller());
+    owner.register("a", "0", "h:1", body(1, &["T"]).encode(), &[]).await;
+    let before = client.ask(105, &[("topic", "T")]).await.body;
+    for (name, id, addr) in [("a", "0", "h:2"), ("a", "0", "h:1"), ("a", "3", "h:1"), ("b", "0", "h:1")] {
+        let stranger = node.caller();
+        for _ in 0..2 {
+            assert_eq!(
+                stranger.register(name, id, addr, body(9, &["X"]).encode(), &[]).await.code,
+                1,
+                "{name} {id} {addr}"
+            );
+            // It answered the question whether it lives, however late the claim is repeated.
+            let asked = owner.pool.counters();
+            until(|| async { asked.snapshot().requests > 0 }).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            node.clock.advance(Duration::from_secs(15));
+            owner.register("a", "0", "h:1", body(1, &["T"]).encode(), &[]).await;
+        }
+        drop(stranger);
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(client.ask(105, &[("topic", "T")]).await.body, before);
+    assert_eq!(client.topics().await, ["T"]);
+}
+
+#[tokio::test]
+async fn a_broker_that_moved_is_taken_when_its_old_connection_stays_silent() {
+    for addr in ["h:1", "h:2"] {
+        let node = node();
+        let (old, new) = (node.silent_caller(), node.caller());
+        old.register("a", "0", "h:1", body(1, &["T"]).encode(), &[]).await;
+        let connection = old.pool.peer(&node.addr).await.unwrap();
+        assert_eq!(new.register("a", "0", addr, body(1, &["T"]).encode(), &[]).await.code, 1);
+        node.clock.advance(Duration::from_secs(10));
+        assert_eq!(new.register("a", "0", addr, body(1, &["T"]).encode(), &[]).await.code, 0);
+        until(|| async { !connection.is_open() }).await;
+        let route: TopicRouteData = from_json(&new.ask(105, &[("topic", "T")]).await.body).unwrap();
+        assert_eq!(route.broker_datas[0].broker_addrs[&0], addr);
+    }
+}
+
+#[tokio::test]
+async fn brokers_register_from_allowed_addresses_only() {
+    for (allowed, code) in [("10.0.0.*", 1), ("127.0.0.1", 0)] {
+        let node = node_with(|config| config.broker_addresses = Some(Addresses::parse(allowed).unwrap()));
+        let broker = node.caller();
+        assert_eq!(broker.register("a", "0", "10.0.0.7:1", body(1, &["T"]).encode(), &[]).await.code, code);
+    }
 }
 
 #[tokio::test]
@@ -226,7 +304,7 @@ async fn a_second_primary_of_the_same_name_is_refused_while_the_first_lives() {
     let (owner, other) = (node.caller(), node.caller());
     owner.register("a", "0", "h:1", body(1, &["T"]).encode(), &[]).await;
     let refused = other.register("a", "0", "h:2", body(9, &["X"]).encode(), &[]).await;
-    assert_eq!(refused.code, 1);
+    assert_eq!(refused.code, 1, "even at once");
     assert!(refused.remark.unwrap().contains("h:1"));
     drop(owner);
     until(|| async { other.register("a", "0", "h:2", body(9, &["X"]).encode(), &[]).await.code == 0 }).await;

@@ -17,7 +17,11 @@ struct Span {
     value_end: u32,
 }
 
-/// Extension fields in the order they came; of a name that came twice the last value counts.
+/// Up to so many names are compared with each other; more are sorted.
+const COMPARED_MAX: usize = 24;
+
+/// Extension fields in the order they came; of a name that was pushed twice the last value counts. A decoder refuses
+/// such fields, see [`Fields::is_repeated`].
 #[derive(Clone, Default)]
 pub struct Fields {
     text: String,
@@ -141,6 +145,17 @@ impl Fields {
             (Some(last), Some(place)) => *last = place,
             _ => self.words = true,
         }
+    }
+
+    /// Whether a name came twice, those of fields without a value included, which are pieces of the text.
+    pub(crate) fn is_repeated(&self, absent: &[Range<usize>]) -> bool {
+        let absent = absent.iter().map(|name| self.text.get(name.clone()).unwrap_or_default());
+        let mut names: SmallVec<[&str; 32]> = self.spans.iter().map(|span| self.key(span)).chain(absent).collect();
+        if names.len() <= COMPARED_MAX {
+            return names.iter().enumerate().any(|(n, name)| names.iter().take(n).any(|other| other == name));
+        }
+        names.sort_unstable();
+        names.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
     }
 
     fn key(&self, span: &Span) -> &str {

@@ -10,8 +10,10 @@ use crate::{header_binary, header_json};
 
 /// Largest frame, its length field included.
 pub const FRAME_SIZE_MAX: usize = 16 * 1024 * 1024;
-/// Largest header: its length has 24 bits.
-pub const HEADER_SIZE_MAX: usize = 0x00FF_FFFF;
+/// Largest header. The protocol has room for 16 MiB; clients write up to 32 KiB of properties, six times that in escapes.
+pub const HEADER_SIZE_MAX: usize = 256 * 1024;
+/// A header's length has 24 bits.
+const HEADER_LENGTH_MASK: u32 = 0x00FF_FFFF;
 /// Version number that 4.7.1 puts into its headers; clients switch on it.
 pub const VERSION_4_7_1: i32 = 355;
 
@@ -102,6 +104,12 @@ pub enum FrameError {
         header: usize,
         /// Bytes after the length fields.
         rest: usize,
+    },
+    /// The header is announced longer than any may be.
+    #[error("header length {header} exceeds the limit of {HEADER_SIZE_MAX} bytes")]
+    HeaderTooLong {
+        /// Header length announced.
+        header: usize,
     },
     /// Neither JSON nor binary.
     #[error("unknown header serialization {0}")]
@@ -213,14 +221,26 @@ impl Head<'_> {
 /// Size of the frame at the front of `buf`, once its length field is there.
 ///
 /// # Errors
-/// When the length is negative, too small, or above `limit`.
+/// When the length is negative, too small, or above `limit`, or the header's length is there and above
+/// [`HEADER_SIZE_MAX`]: no more of such a frame need arrive.
 pub fn frame_size(buf: &[u8], limit: usize) -> Result<Option<usize>, FrameError> {
     let Some(head) = buf.first_chunk::<LENGTH_SIZE>() else { return Ok(None) };
     let len = i64::from(i32::from_be_bytes(*head)) + 4;
-    match usize::try_from(len) {
-        Ok(size) if size >= PREFIX_SIZE && size <= limit => Ok(Some(size)),
-        _ => Err(FrameError::Length { len, limit }),
+    let size = match usize::try_from(len) {
+        Ok(size) if size >= PREFIX_SIZE && size <= limit => size,
+        _ => return Err(FrameError::Length { len, limit }),
+    };
+    if let Some([_, _, _, _, marked @ ..]) = buf.first_chunk::<PREFIX_SIZE>() {
+        let header = header_length(u32::from_be_bytes(*marked));
+        if header > HEADER_SIZE_MAX {
+            return Err(FrameError::HeaderTooLong { header });
+        }
     }
+    Ok(Some(size))
+}
+
+fn header_length(marked: u32) -> usize {
+    usize::try_from(marked & HEADER_LENGTH_MASK).unwrap_or(usize::MAX)
 }
 
 /// Takes one whole frame off the front of `buf`; none when it has not arrived whole.
@@ -244,7 +264,7 @@ pub fn take_frame_into(buf: &mut BytesMut, limit: usize, frame: &mut Frame) -> R
     let mut bytes = buf.split_to(size);
     bytes.advance(LENGTH_SIZE);
     let marked = bytes.get_u32();
-    let header = usize::try_from(marked & 0x00FF_FFFF).unwrap_or(usize::MAX);
+    let header = header_length(marked);
     let Some((head, _)) = bytes.split_at_checked(header) else {
         return Err(FrameError::HeaderLength { header, rest: bytes.len() });
     };

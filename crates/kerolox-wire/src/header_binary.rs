@@ -35,6 +35,9 @@ pub(crate) fn read(header: &[u8], frame: &mut Frame) -> Result<(), FrameError> {
             }
             frame.fields.push(name, value);
         }
+        if frame.fields.is_repeated(&[]) {
+            return Err(pairs.wrong("an extension field is repeated"));
+        }
     }
     Ok(())
 }

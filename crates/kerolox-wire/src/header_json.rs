@@ -7,41 +7,28 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use bytes::{BufMut, BytesMut};
+use smallvec::SmallVec;
 
 use crate::fields::{FIELDS_MAX, Fields};
 use crate::frame::{Frame, FrameError, Head, Language};
 
 /// Deepest nesting of a value that is skipped.
 const DEPTH_MAX: usize = 16;
+/// Most members of a header that are not in [`MEMBERS`]; the protocol has none.
+const UNKNOWN_MEMBERS_MAX: usize = 16;
+
+/// The members of a header; one that comes again is refused, since readers differ in which of the two they believe.
+const MEMBERS: [&str; 8] =
+    ["code", "version", "opaque", "flag", "language", "remark", "extFields", "serializeTypeCurrentRPC"];
 
 /// In `"a":"value"`, how far the name lies before the value.
 const COMPACT_NAME_BACK: usize = 4;
 
-/// Reads a whole header into a fresh frame.
+/// Reads a whole header into a fresh frame. The work is linear in the header's length.
 pub(crate) fn read(header: &[u8], frame: &mut Frame) -> Result<(), FrameError> {
     let text = std::str::from_utf8(header)
         .map_err(|e| FrameError::Header { at: e.valid_up_to(), why: "text is not UTF-8" })?;
-    let mut scan = Scan { text, at: 0 };
-    scan.object(|scan| {
-        let name = scan.string()?;
-        scan.expect(b':', "expected ':'")?;
-        match name.as_ref() {
-            "code" => frame.code = scan.integer()?,
-            "version" => frame.version = scan.integer()?,
-            "opaque" => frame.opaque = scan.integer()?,
-            "flag" => frame.flag = scan.integer()?,
-            "language" => frame.language = scan.language()?,
-            "remark" => frame.remark = scan.text_or_null()?,
-            "extFields" => scan.fields(&mut frame.fields)?,
-            _ => scan.skip(0)?,
-        }
-        Ok(())
-    })?;
-    scan.blank();
-    if scan.at < text.len() {
-        return Err(scan.wrong("text after the header's object"));
-    }
-    Ok(())
+    Scan::new(text).header(frame)
 }
 
 /// Appends a header; members stand in the order Java writes them.
@@ -128,12 +115,90 @@ struct Run {
     closed: bool,
 }
 
+/// Names of the members of a header that were read already.
+#[derive(Default)]
+struct MembersRead<'a> {
+    /// One bit for each of [`MEMBERS`].
+    known: u8,
+    unknown: SmallVec<[Cow<'a, str>; 2]>,
+}
+
+impl<'a> MembersRead<'a> {
+    /// Notes a member.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn insert(&mut self, name: Cow<'a, str>) -> Result<(), &'static str> {
+        let repeated = if let Some(place) = MEMBERS.iter().position(|known| *known == name) {
+            let bit = 1 << place;
+            let repeated = self.known & bit != 0;
+            self.known |= bit;
+            repeated
+        } else {
+            let repeated = self.unknown.contains(&name);
+            self.unknown.push(name);
+            repeated
+        };
+        match repeated {
+            true => Err("a member is repeated"),
+            false if self.unknown.len() > UNKNOWN_MEMBERS_MAX => Err("too many members"),
+            false => Ok(()),
+        }
+    }
+}
+
 struct Scan<'a> {
     text: &'a str,
     at: usize,
+    /// Bytes looked at or copied, each as often as it was.
+    #[cfg(test)]
+    steps: usize,
 }
 
 impl<'a> Scan<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            #[cfg(test)]
+            steps: 0,
+        }
+    }
+
+    /// Counts work where tests ask how much there was.
+    fn step(&mut self, bytes: usize) {
+        #[cfg(test)]
+        {
+            self.steps += bytes;
+        }
+        let _ = bytes;
+    }
+
+    fn header(&mut self, frame: &mut Frame) -> Result<(), FrameError> {
+        let mut members = MembersRead::default();
+        self.object(|scan| {
+            let name = scan.string()?;
+            members.insert(name.clone()).map_err(|why| scan.wrong(why))?;
+            scan.expect(b':', "expected ':'")?;
+            match name.as_ref() {
+                "code" => frame.code = scan.integer()?,
+                "version" => frame.version = scan.integer()?,
+                "opaque" => frame.opaque = scan.integer()?,
+                "flag" => frame.flag = scan.integer()?,
+                "language" => frame.language = scan.language()?,
+                "remark" => frame.remark = scan.text_or_null()?,
+                "extFields" => scan.fields(&mut frame.fields)?,
+                _ => scan.skip(0)?,
+            }
+            Ok(())
+        })?;
+        self.blank();
+        if self.at < self.text.len() {
+            return Err(self.wrong("text after the header's object"));
+        }
+        Ok(())
+    }
+
     fn wrong(&self, why: &'static str) -> FrameError {
         FrameError::Header { at: self.at, why }
     }
@@ -143,9 +208,11 @@ impl<'a> Scan<'a> {
     }
 
     fn blank(&mut self) {
+        let from = self.at;
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
+        self.step(1 + self.at - from);
     }
 
     fn eat(&mut self, byte: u8) -> bool {
@@ -183,9 +250,12 @@ impl<'a> Scan<'a> {
         }
         // Names and values stay where they lie in a copy of the header's rest.
         let base = self.at;
-        fields.begin(self.text.get(base..).unwrap_or_default());
+        let rest = self.text.get(base..).unwrap_or_default();
+        self.step(rest.len());
+        fields.begin(rest);
+        let mut absent = SmallVec::<[Range<usize>; 2]>::new();
         self.object(|scan| {
-            if fields.len() == FIELDS_MAX {
+            if fields.len() + absent.len() == FIELDS_MAX {
                 return Err(scan.wrong("too many extension fields"));
             }
             if let Some((letter, value)) = scan.compact() {
@@ -198,6 +268,7 @@ impl<'a> Scan<'a> {
             scan.blank();
             if scan.null() {
                 // A null value is as good as an absent field.
+                absent.push(name);
                 return Ok(());
             }
             let value = if scan.peek() == Some(b'"') {
@@ -209,7 +280,8 @@ impl<'a> Scan<'a> {
             };
             fields.close(name, value);
             Ok(())
-        })
+        })?;
+        if fields.is_repeated(&absent) { Err(self.wrong("an extension field is repeated")) } else { Ok(()) }
     }
 
     /// A field with a one-letter name and a value without escapes, written without blanks, as nearly all are that come
@@ -219,6 +291,7 @@ impl<'a> Scan<'a> {
         let [b'"', letter @ b'a'..=b'z', b'"', b':', b'"', value @ ..] = rest else { return None };
         let len = string_end(value).filter(|len| value.get(*len) == Some(&b'"'))?;
         let from = self.at + 1 + COMPACT_NAME_BACK;
+        self.step(1 + len);
         self.at = from + len + 1;
         Some((*letter, from..from + len))
     }
@@ -298,6 +371,7 @@ impl<'a> Scan<'a> {
         let Some(len) = string_end(rest) else {
             return Err(self.wrong("a string does not end"));
         };
+        self.step(1 + len);
         self.at = from + len + 1;
         Ok(Run { from, to: from + len, closed: rest.get(len) == Some(&b'"') })
     }
@@ -398,6 +472,50 @@ impl<'a> Scan<'a> {
                 return Ok(());
             }
             self.expect(b',', "expected ',' or ']'")?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::HEADER_SIZE_MAX;
+
+    /// Repeats `part` between `before` and `after` as often as the largest header has room for.
+    fn filled(before: &str, part: impl Fn(usize) -> String, after: &str) -> String {
+        let mut text = before.to_owned();
+        for n in 0.. {
+            let part = part(n);
+            if text.len() + part.len() + after.len() > HEADER_SIZE_MAX {
+                break;
+            }
+            text.push_str(&part);
+        }
+        text + after
+    }
+
+    #[test]
+    fn work_is_linear_in_the_header() {
+        let plain = |part: &'static str| move |_: usize| part.to_owned();
+        let cases = [
+            filled("{", plain("\"extFields\":{},"), "\"code\":1}"),
+            filled("{", plain("\"extFields\":null,"), "\"code\":1}"),
+            filled("{", |n| format!("\"x{n}\":{{}},"), "\"code\":1}"),
+            filled("{\"extFields\":{", |n| format!("\"x{n}\":null,"), "\"a\":\"\"}}"),
+            filled("{\"extFields\":{", |n| format!("\"x{n}\":[1],"), "\"a\":\"\"}}"),
+            filled("{\"extFields\":{\"a\":\"", plain("\\n"), "\"}}"),
+            filled("{\"extFields\":{\"a\":\"", plain("\\ud83d\\ude00"), "\"}}"),
+            filled("{\"extFields\":{\"a\":[", plain("[[[]]],"), "1]}}"),
+            filled("{\"remark\":\"", plain("x\\\""), "\"}"),
+            filled("{\"y\":[", plain("{\"a\":[{}]},"), "1]}"),
+            filled("{", plain(" "), "}"),
+            "[".repeat(HEADER_SIZE_MAX),
+            format!("{{\"y\":{}", "{\"a\":".repeat(HEADER_SIZE_MAX / 8)),
+        ];
+        for text in cases {
+            let mut scan = Scan::new(&text);
+            let _ = scan.header(&mut Frame::default());
+            assert!(scan.steps <= 4 * text.len(), "{} steps for {} bytes: {:.60}", scan.steps, text.len(), text);
         }
     }
 }

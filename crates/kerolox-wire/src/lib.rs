@@ -1,5 +1,6 @@
 //! The RocketMQ remoting protocol as typed values: frames, commands, headers, bodies and stored records.
 
+pub mod addresses;
 pub mod body;
 pub mod clock;
 pub mod command;
@@ -17,3 +18,4 @@ pub mod reply;
 pub mod response;
 pub mod sys_flag;
 pub mod tags;
+pub mod text;

@@ -4,15 +4,17 @@
 use bytes::{Bytes, BytesMut};
 use kerolox_wire::command::{COMMANDS, Header, Names, Request};
 use kerolox_wire::fields::Fields;
+use kerolox_wire::frame::HEADER_SIZE_MAX;
 use kerolox_wire::frame::{FRAME_SIZE_MAX, Frame, FrameError, Language, Serialization, take_frame};
 use proptest::prelude::*;
 
 fn any_frame() -> impl Strategy<Value = Frame> {
-    let field = ("[a-zA-Z_][a-zA-Z0-9_]{0,12}", ".{0,40}");
+    // A name comes once: a header that repeats one is refused.
+    let fields = proptest::collection::btree_map("[a-zA-Z_][a-zA-Z0-9_]{0,12}", ".{0,40}", 0..12);
     (
         (any::<i16>(), 0_u8..14, 0_i32..700, any::<i32>(), 0_i32..4),
         proptest::option::of(".{1,40}"),
-        proptest::collection::vec(field, 0..12),
+        fields,
         any::<bool>(),
         proptest::collection::vec(any::<u8>(), 0..200),
     )
@@ -70,10 +72,7 @@ proptest! {
         prop_assert_eq!(value["code"].as_i64(), Some(i64::from(frame.code)));
         prop_assert_eq!(value["remark"].as_str(), frame.remark.as_deref());
         for (name, text) in frame.fields.iter() {
-            // Of equal names both readers keep the last.
-            if frame.fields.get(name) == Some(text) {
-                prop_assert_eq!(value["extFields"][name].as_str(), Some(text));
-            }
+            prop_assert_eq!(value["extFields"][name].as_str(), Some(text));
         }
     }
 }
@@ -123,6 +122,47 @@ fn malformed_headers_say_where_they_break() {
     }
     let deep = format!("{{\"x\":{}1{}}}", "[".repeat(1000), "]".repeat(1000));
     assert!(matches!(read(&deep), Err(FrameError::Header { why: "nested too deeply", .. })));
+}
+
+#[test]
+fn repeated_members_are_refused() {
+    for (header, why) in [
+        (r#"{"code":1,"code":2}"#, "a member is repeated"),
+        (r#"{"extFields":{},"extFields":{}}"#, "a member is repeated"),
+        (r#"{"extFields":null,"extFields":{"a":"1"}}"#, "a member is repeated"),
+        (r#"{"\u0063ode":1,"code":2}"#, "a member is repeated"),
+        (r#"{"mine":1,"mine":2}"#, "a member is repeated"),
+        (r#"{"serializeTypeCurrentRPC":"JSON","serializeTypeCurrentRPC":"JSON"}"#, "a member is repeated"),
+        (r#"{"extFields":{"a":"1","a":"2"}}"#, "an extension field is repeated"),
+        (r#"{"extFields":{"topic":"1","b":"x","topic":"1"}}"#, "an extension field is repeated"),
+        (r#"{"extFields":{"topic":"1","\u0074opic":"2"}}"#, "an extension field is repeated"),
+        (r#"{"extFields":{"topic":"1","topic":null}}"#, "an extension field is repeated"),
+    ] {
+        assert!(matches!(read(header), Err(FrameError::Header { why: got, .. }) if got == why), "{header}");
+    }
+    let many = (0..100).map(|n| format!("\"name{n}\":\"\",")).collect::<String>();
+    assert!(read(&format!("{{\"extFields\":{{{many}\"last\":\"\"}}}}")).is_ok());
+    assert!(read(&format!("{{\"extFields\":{{{many}\"name7\":\"\"}}}}")).is_err());
+    assert!(read(&format!("{{{many}\"code\":1}}")).is_err(), "too many members");
+    let repeated = Fields::from_iter([("topic", "1"), ("topic", "2")]);
+    let frame = Frame { fields: repeated, serialization: Serialization::Binary, ..Frame::default() };
+    assert!(take_frame(&mut BytesMut::from(&frame.to_bytes()[..]), FRAME_SIZE_MAX).is_err());
+}
+
+#[test]
+fn a_long_header_is_refused_by_its_first_bytes() {
+    let header = HEADER_SIZE_MAX + 1;
+    for kind in [0, 1] {
+        let prefix = framed(&vec![b' '; header], kind).split_to(8);
+        let refused = take_frame(&mut BytesMut::from(&prefix[..]), FRAME_SIZE_MAX);
+        assert_eq!(refused, Err(FrameError::HeaderTooLong { header }));
+        let fits = framed(&vec![b' '; HEADER_SIZE_MAX], kind).split_to(8);
+        assert_eq!(take_frame(&mut BytesMut::from(&fits[..]), FRAME_SIZE_MAX), Ok(None));
+    }
+    let value = "x".repeat(HEADER_SIZE_MAX);
+    let large = Frame { fields: Fields::from_iter([("a", &*value)]), ..Frame::default() };
+    let read = take_frame(&mut BytesMut::from(&large.to_bytes()[..]), FRAME_SIZE_MAX).unwrap().unwrap();
+    assert!(read.fields.is_empty() && read.remark.unwrap().contains("exceeds the limit"));
 }
 
 #[test]

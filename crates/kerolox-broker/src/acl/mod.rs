@@ -3,7 +3,6 @@
 //! `rules` is what a file says, `need` what a request needs, `edit` how a file changes; here they meet. The file is
 //! looked at again and again, and when it has changed and is good, its rules count from then on.
 
-mod address;
 mod edit;
 mod need;
 mod rules;

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use kerolox_wire::addresses::Addresses;
 use kerolox_wire::body::{AclConfig, DataVersion, PlainAccessConfig};
 use kerolox_wire::names::RETRY_PREFIX;
 
-use super::address::Addresses;
 use super::need::{Access, Need, Resource};
 use super::yaml::Node;
 

@@ -2,6 +2,8 @@ use super::views::Unit;
 use super::*;
 
 const S: Duration = Duration::from_secs(1);
+/// All connections answer.
+const LIVE: fn(u64) -> bool = |_| false;
 
 fn topic(name: &str, queues: i32, sys_flag: i32) -> TopicConfig {
     TopicConfig {
@@ -13,6 +15,11 @@ fn topic(name: &str, queues: i32, sys_flag: i32) -> TopicConfig {
     }
 }
 
+/// The connection of the broker at that address.
+fn own(addr: &str) -> u64 {
+    addr.len() as u64 * 100 + u64::from(addr.as_bytes()[0])
+}
+
 fn registration(broker: &str, id: i64, addr: &str, version: i64, topics: &[&str]) -> Registration {
     Registration {
         cluster: "C".to_owned(),
@@ -20,7 +27,7 @@ fn registration(broker: &str, id: i64, addr: &str, version: i64, topics: &[&str]
         id,
         addr: addr.to_owned(),
         ha_addr: "10.0.0.9:10912".to_owned(),
-        connection: addr.len() as u64 * 100 + u64::from(addr.as_bytes()[0]),
+        connection: own(addr),
         topics: TopicConfigTable {
             data_version: DataVersion { counter: version, timestamp: 1 },
             topic_config_table: topics.iter().map(|name| ((*name).to_owned(), topic(name, 4, 0))).collect(),
@@ -89,10 +96,11 @@ fn the_tables_follow_what_brokers_do() {
             "T=a a{1=y:11}",
         ),
         (
-            "a replica that becomes primary leaves its old id and takes the place at once",
+            "a replica that becomes primary leaves its old id",
             &[
                 (0, Register("a", 0, "x:1", 1, &["T"])),
                 (0, Register("a", 1, "y:1", 1, &[])),
+                (1, Disconnect("x:1")),
                 (1, Register("a", 0, "y:1", 2, &["T"])),
             ],
             "T=a a{0=y:1}",
@@ -140,13 +148,12 @@ fn the_tables_follow_what_brokers_do() {
             let now = S * u32::try_from(*at).unwrap();
             match step {
                 Register(broker, id, addr, version, topics) => {
-                    routes.register(registration(broker, *id, addr, *version, topics), now).unwrap();
+                    routes.register(registration(broker, *id, addr, *version, topics), now, LIVE).unwrap();
                 }
-                Unregister(broker, id, addr) => drop(routes.unregister(broker, *id, addr)),
+                Unregister(broker, id, addr) => drop(routes.unregister(broker, *id, addr, own(addr)).unwrap()),
                 Disconnect(addr) => {
-                    let connection = registration("a", 0, addr, 1, &[]).connection;
-                    routes.disconnected(connection);
-                    assert!(!routes.is_registered_over(connection), "{name}");
+                    routes.disconnected(own(addr));
+                    assert!(!routes.is_registered_over(own(addr)), "{name}");
                 }
                 Expire => drop(routes.expire(now, S * 120)),
                 Delete(topic) => drop(routes.delete_topic(topic)),
@@ -159,31 +166,117 @@ fn the_tables_follow_what_brokers_do() {
 #[test]
 fn a_living_primary_is_not_replaced_by_a_stranger() {
     let mut routes = Routes::new();
-    routes.register(registration("a", 0, "x:1", 1, &["T"]), S).unwrap();
-    let error = routes.register(registration("a", 0, "y:1", 1, &["U"]), S * 76).unwrap_err();
+    routes.register(registration("a", 0, "x:1", 1, &["T"]), S, LIVE).unwrap();
+    let error = routes.register(registration("a", 0, "y:1", 1, &["U"]), S * 76, LIVE).unwrap_err();
     assert!(matches!(&error, RegisterError::OwnerAlive { owner, .. } if owner == "x:1"), "{error}");
     assert_eq!(shown(&routes), "T=a a{0=x:1}");
     // Itself it may of course register again.
-    assert!(routes.register(registration("a", 0, "x:1", 2, &["U"]), S * 76).is_ok());
+    assert!(routes.register(registration("a", 0, "x:1", 2, &["U"]), S * 76, LIVE).is_ok());
+}
+
+/// A registration over that connection.
+fn over(connection: u64, registration: Registration) -> Registration {
+    Registration { connection, ..registration }
+}
+
+#[test]
+fn a_stranger_takes_nothing_from_a_live_owner() {
+    let mut routes = Routes::new();
+    routes.register(over(1, registration("a", 0, "x:1", 1, &["T"])), S, LIVE).unwrap();
+    let before = shown(&routes);
+    for claim in [
+        registration("a", 0, "y:1", 2, &["U"]),
+        registration("a", 0, "x:1", 2, &["U"]),
+        registration("a", 7, "x:1", 2, &["U"]),
+        registration("b", 0, "x:1", 2, &["U"]),
+        Registration { cluster: "D".to_owned(), ..registration("a", 7, "y:1", 2, &["U"]) },
+    ] {
+        assert!(routes.register(over(2, claim.clone()), S, LIVE).is_err(), "{claim:?}");
+        assert_eq!(routes.unregister("a", 0, "x:1", 2), Err(NotItsOwn));
+        assert_eq!(routes.disconnected(2), []);
+        assert_eq!(shown(&routes), before, "{claim:?}");
+    }
+    // As a replica first, then as the primary.
+    routes.register(over(2, registration("a", 5, "y:1", 1, &["T"])), S, LIVE).unwrap();
+    let refused = routes.register(over(2, registration("a", 0, "y:1", 2, &["T"])), S, LIVE);
+    assert!(matches!(refused, Err(RegisterError::OwnerAlive { connection: 1, id: 0, .. })), "{refused:?}");
+    assert_eq!(shown(&routes), "T=a a{0=x:1,5=y:1}");
+}
+
+#[test]
+fn an_owner_that_moved_is_taken_once_its_old_connection_is_lost() {
+    for addr in ["x:1", "y:1"] {
+        let mut routes = Routes::new();
+        routes.register(over(1, registration("a", 0, "x:1", 1, &["T"])), S, LIVE).unwrap();
+        let moved = over(2, registration("a", 0, addr, 2, &["T"]));
+        let registered = routes.register(moved, S * 2, |connection| connection == 1).unwrap();
+        assert_eq!(registered.displaced, [1]);
+        assert!(!routes.is_registered_over(1) && routes.disconnected(1).is_empty());
+        assert_eq!(shown(&routes), format!("T=a a{{0={addr}}}"));
+        assert!(routes.unregister("a", 0, addr, 2).unwrap().is_some_and(|gone| gone.last));
+        assert_eq!((shown(&routes).as_str(), routes.addresses.len(), routes.entries), ("", 0, 0));
+    }
+}
+
+#[test]
+fn one_connection_does_not_use_up_the_tables() {
+    let mut routes = Routes::new();
+    let mut refused = 0;
+    for n in 0..5_000_u64 {
+        let name = format!("evil{n}");
+        let evil = over(n % 100 + 1, registration(&name, 0, &format!("e:{}", n + 1), 1, &[]));
+        refused += usize::from(routes.register(evil, S, LIVE).is_err());
+    }
+    assert!(refused > 0 && routes.brokers.len() == BROKERS_MAX);
+    let registered = routes.register(over(7_000, registration("a", 0, "x:1", 1, &["T"])), S, LIVE).unwrap();
+    assert_eq!(registered.displaced.len(), 1, "the connection that has most makes room");
+    for id in 1..=80_i64 {
+        let replica = over(8_000 + id.unsigned_abs() / 8, registration("a", id, &format!("e:{}", 9_000 + id), 1, &[]));
+        let _ = routes.register(replica, S, LIVE);
+    }
+    assert!(routes.register(over(9_999, registration("a", 100, "y:1", 1, &[])), S, LIVE).is_ok());
+    assert!(shown(&routes).contains("0=x:1"));
+}
+
+#[test]
+fn topics_are_bounded_for_each_connection() {
+    let many = |from: usize, to: usize| {
+        let topics = (from..to).map(|n| (format!("T{n}"), TopicConfig::default())).collect();
+        TopicConfigTable {
+            data_version: DataVersion { counter: i64::try_from(to).unwrap(), timestamp: 1 },
+            topic_config_table: topics,
+        }
+    };
+    let with =
+        |broker: &str, addr: &str, topics| over(1, Registration { topics, ..registration(broker, 0, addr, 1, &[]) });
+    let mut routes = Routes::new();
+    let half = CONNECTION_TOPICS_MAX / 2;
+    routes.register(with("a", "x:1", many(0, half)), S, LIVE).unwrap();
+    routes.register(with("b", "y:1", many(0, half)), S, LIVE).unwrap();
+    let refused = routes.register(with("a", "x:1", many(half, half + 1)), S, LIVE);
+    assert!(matches!(refused, Err(RegisterError::TooMany { .. })), "{refused:?}");
+    routes.register(with("a", "x:1", many(half - 1, half)), S, LIVE).unwrap();
+    assert_eq!(routes.disconnected(1).len(), 2);
+    assert!(routes.topics.is_empty() && routes.entries == 0 && routes.connections.is_empty());
 }
 
 #[test]
 fn a_replica_learns_of_its_primary() {
     let mut routes = Routes::new();
-    let alone = routes.register(registration("a", 1, "y:1", 1, &[]), S).unwrap();
+    let alone = routes.register(registration("a", 1, "y:1", 1, &[]), S, LIVE).unwrap();
     assert_eq!((alone.primary, alone.new), (None, true));
-    routes.register(registration("a", 0, "x:1", 1, &[]), S).unwrap();
-    let registered = routes.register(registration("a", 1, "y:1", 1, &[]), S).unwrap();
+    routes.register(registration("a", 0, "x:1", 1, &[]), S, LIVE).unwrap();
+    let registered = routes.register(registration("a", 1, "y:1", 1, &[]), S, LIVE).unwrap();
     assert_eq!(registered.primary, Some(("x:1".to_owned(), "10.0.0.9:10912".to_owned())));
     assert!(!registered.new);
-    let primary = routes.register(registration("a", 0, "x:1", 1, &[]), S).unwrap();
+    let primary = routes.register(registration("a", 0, "x:1", 1, &[]), S, LIVE).unwrap();
     assert_eq!(primary.primary, None);
 }
 
 #[test]
 fn illegal_registrations_change_nothing() {
     let good = registration("a", 0, "x:1", 1, &["T"]);
-    let many = (0..=REGISTRATION_TOPICS_MAX).map(|n| (format!("T{n}"), TopicConfig::default())).collect();
+    let many = (0..=CONNECTION_TOPICS_MAX).map(|n| (format!("T{n}"), TopicConfig::default())).collect();
     let cases = [
         Registration { broker: "../a".to_owned(), ..good.clone() },
         Registration { cluster: String::new(), ..good.clone() },
@@ -193,10 +286,10 @@ fn illegal_registrations_change_nothing() {
     ];
     let mut routes = Routes::new();
     for case in cases {
-        assert!(routes.register(case, S).is_err());
+        assert!(routes.register(case, S, LIVE).is_err());
         assert_eq!(shown(&routes), "");
     }
-    assert!(routes.register(Registration { ha_addr: String::new(), ..good }, S).is_ok());
+    assert!(routes.register(Registration { ha_addr: String::new(), ..good }, S, LIVE).is_ok());
 }
 
 #[test]
@@ -204,7 +297,7 @@ fn illegal_topics_are_left_out_and_named() {
     let mut routes = Routes::new();
     let mut broker = registration("host.example.org", 0, "x:1", 1, &["T", "../../etc", "host.example.org"]);
     broker.topics.topic_config_table.insert("Q".to_owned(), topic("Q", -1, 0));
-    let registered = routes.register(broker, S).unwrap();
+    let registered = routes.register(broker, S, LIVE).unwrap();
     assert_eq!(registered.skipped, ["../../etc", "Q"]);
     assert_eq!(routes.topics().topic_list, ["T", "host.example.org"]);
 }
@@ -212,12 +305,15 @@ fn illegal_topics_are_left_out_and_named() {
 #[test]
 fn versions_are_those_of_the_same_address() {
     let mut routes = Routes::new();
-    routes.register(registration("a", 0, "x:1", 7, &["T"]), S).unwrap();
-    assert_eq!(routes.version("a", 0, "x:1").unwrap().counter, 7);
-    assert_eq!(routes.version("a", 0, "y:1"), None);
-    assert_eq!(routes.version("a", 1, "x:1"), None);
-    // A sign of life counts as a registration.
-    routes.touch("a", 0, "x:1", S * 100);
+    routes.register(registration("a", 0, "x:1", 7, &["T"]), S, LIVE).unwrap();
+    let own = own("x:1");
+    assert_eq!(routes.version("a", 0, "x:1", own).unwrap().counter, 7);
+    for (id, addr, connection) in [(0, "y:1", own), (1, "x:1", own), (0, "x:1", own + 1)] {
+        assert_eq!(routes.version("a", id, addr, connection), None);
+    }
+    // A sign of life counts as a registration, over the connection that registered.
+    routes.touch("a", 0, "x:1", own + 1, S * 200);
+    routes.touch("a", 0, "x:1", own, S * 100);
     assert_eq!(routes.expire(S * 220, S * 120), []);
     let gone = routes.expire(S * 221, S * 120);
     assert_eq!((gone.len(), gone[0].last, gone[0].addr.as_str()), (1, true, "x:1"));
@@ -226,8 +322,8 @@ fn versions_are_those_of_the_same_address() {
 #[test]
 fn write_permission_is_wiped_and_given_back() {
     let mut routes = Routes::new();
-    routes.register(registration("a", 0, "x:1", 1, &["T", "U"]), S).unwrap();
-    routes.register(registration("b", 0, "y:1", 1, &["T"]), S).unwrap();
+    routes.register(registration("a", 0, "x:1", 1, &["T", "U"]), S, LIVE).unwrap();
+    routes.register(registration("b", 0, "y:1", 1, &["T"]), S, LIVE).unwrap();
     let perms = |routes: &Routes| {
         let route = routes.route("T").unwrap();
         route.queue_datas.iter().map(|q| q.perm).collect::<Vec<_>>()
@@ -239,7 +335,7 @@ fn write_permission_is_wiped_and_given_back() {
     assert_eq!(routes.wipe_write("none"), 0);
     // A changed registration brings it back as well.
     routes.wipe_write("a");
-    routes.register(registration("a", 0, "x:1", 2, &["T"]), S).unwrap();
+    routes.register(registration("a", 0, "x:1", 2, &["T"]), S, LIVE).unwrap();
     assert_eq!(perms(&routes), [6, 6]);
 }
 
@@ -247,13 +343,13 @@ fn write_permission_is_wiped_and_given_back() {
 fn lists_and_routes_tell_what_is_there() {
     let mut routes = Routes::new();
     assert_eq!(routes.route("T"), None);
-    routes.register(registration("a", 0, "x:1", 1, &["T", "U"]), S).unwrap();
-    routes.register(Registration { cluster: "D".to_owned(), ..registration("b", 1, "z:1", 1, &[]) }, S).unwrap();
+    routes.register(registration("a", 0, "x:1", 1, &["T", "U"]), S, LIVE).unwrap();
+    routes.register(Registration { cluster: "D".to_owned(), ..registration("b", 1, "z:1", 1, &[]) }, S, LIVE).unwrap();
     let mut other = Registration { cluster: "D".to_owned(), ..registration("b", 0, "y:1", 1, &["T"]) };
     for (name, flag) in [("unit", 1), ("sub", 2), ("both", 3)] {
         other.topics.topic_config_table.insert(name.to_owned(), topic(name, 2, flag));
     }
-    routes.register(other, S).unwrap();
+    routes.register(other, S, LIVE).unwrap();
 
     let route = routes.route("T").unwrap();
     let names: Vec<_> = route.broker_datas.iter().map(|b| (b.broker_name.as_str(), b.broker_addrs.len())).collect();

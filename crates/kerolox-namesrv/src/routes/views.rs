@@ -131,7 +131,7 @@ impl Routes {
     /// All topics.
     #[must_use]
     pub fn topics(&self) -> TopicList {
-        list(self.topics.keys().cloned().collect())
+        list(self.topics.keys().map(|name| name.to_string()).collect())
     }
 
     /// The topics with queues in a cluster.
@@ -139,7 +139,7 @@ impl Routes {
     pub fn topics_of_cluster(&self, cluster: &str) -> TopicList {
         let is_there = |q: &Queues| self.brokers.get(&q.broker).is_some_and(|broker| broker.cluster == cluster);
         let found = self.topics.iter().filter(|(_, known)| known.iter().any(is_there));
-        list(found.map(|(name, _)| name.clone()).collect())
+        list(found.map(|(name, _)| name.to_string()).collect())
     }
 
     /// Names of clusters and brokers, which are topics too, and one broker that knows more system topics.
@@ -163,7 +163,7 @@ impl Routes {
             Unit::SubscribedNonUnit => flag & (FLAG_UNIT | FLAG_UNIT_SUB) == FLAG_UNIT_SUB,
         };
         let found = self.topics.iter().filter(|(_, known)| known.first().is_some_and(|q| fits(q.sys_flag)));
-        list(found.map(|(name, _)| name.clone()).collect())
+        list(found.map(|(name, _)| name.to_string()).collect())
     }
 }
 

@@ -117,7 +117,9 @@ pub(crate) async fn start(
     let store = store_config(typed, local).map_err(Refused::start)?;
     let traced = config.spans.clone().map(|spans| Traced { spans, clock: Arc::clone(&clock) });
     // On a thread of its own, since recovery may take long and the signals must be heard meanwhile.
-    let starting = kerolox_broker::start(config, store, Arc::new(RealDisk), clock, Outbound::new(outbound));
+    // A name server asks over the broker's own connection whether it lives.
+    let outbound = Outbound::serving(outbound, Arc::new(kerolox_broker::Unserved));
+    let starting = kerolox_broker::start(config, store, Arc::new(RealDisk), clock, outbound);
     let started =
         tokio::spawn(starting).await.map_err(|error| Refused::start(format!("it failed at start: {error}")))?;
     let handle = Arc::new(started.map_err(Refused::start)?);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kerolox_namesrv::{Handle, NamesrvConfig};
 use kerolox_net::ListenConfig;
+use kerolox_wire::addresses::Addresses;
 
 use super::telling::Telling;
 use super::{Ending, Refused, leave_word, listen_addr, on_runtime, say, tls, warn};
@@ -54,18 +55,32 @@ pub(crate) fn start(ready: &Ready<NamesrvSettings>, given: &Given) -> Result<Han
     listen.tls = mode;
     if !addr.ip().is_loopback() {
         warn(warning.as_slice());
-        tracing::warn!(
-            "anybody who reaches port {} may register brokers and administer: no accounts are checked. Let a firewall \
-             admit only those who should, or set bindAddress to an address of an inner network",
-            addr.port()
-        );
+        warn_of_strangers(addr.port(), !typed.namesrv.broker_addresses.is_empty());
     }
     let mut config = NamesrvConfig::new(listen, typed.namesrv.kv_config_path.clone());
     // A file that is never read keeps nothing.
     config.config_store_path = given.file.clone();
     config.order_message_enable = typed.namesrv.order_message_enable;
     config.scan_interval = typed.namesrv.scan_not_active_broker_interval;
+    config.broker_addresses = allowed(&typed.namesrv.broker_addresses)?;
     let handle = kerolox_namesrv::start(config, Arc::new(SystemClock::new())).map_err(Refused::start)?;
     tracing::info!(addr = %handle.local_addr(), "name server started");
     Ok(handle)
+}
+
+/// The addresses that brokers may register from; none for all.
+fn allowed(text: &str) -> Result<Option<Addresses>, Refused> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Addresses::parse(text).map(Some).map_err(|why| Refused::start(format!("allowedBrokerAddresses: {why}")))
+}
+
+fn warn_of_strangers(port: u16, brokers_are_listed: bool) {
+    let may = if brokers_are_listed { "administer" } else { "register brokers and administer" };
+    tracing::warn!(
+        "any peer that reaches port {port} may {may}: a name server checks no accounts. Let a firewall admit only those \
+         that should, or set bindAddress to an address of an inner network; allowedBrokerAddresses names the addresses \
+         that brokers register from"
+    );
 }

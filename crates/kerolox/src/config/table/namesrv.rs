@@ -6,6 +6,11 @@ use std::time::Duration;
 use crate::config::key::{Class, key, keys};
 use crate::config::rule::{PATH, Rule};
 
+/// Patterns of addresses as the accounts of the access control have them.
+const PATTERNS: Rule = Rule::Form("addresses and patterns such as 10.0.0.1,10.0.1.*, joined by commas", |text| {
+    kerolox_wire::addresses::Addresses::parse(text).is_ok()
+});
+
 keys! {
     /// What a name server keeps and tells.
     struct NamesrvKeys, NAMESRV_KEYS, Class::Namesrv;
@@ -18,4 +23,7 @@ keys! {
     scan_not_active_broker_interval: Duration = key("scanNotActiveBrokerInterval", Rule::Number(100, 60_000), "5000")
         .ms()
         .later();
+    /// Addresses that brokers may register from, as `10.0.0.1,10.0.1.*`; empty: all. A standalone node registers from
+    /// its own address.
+    broker_addresses: String = key("allowedBrokerAddresses", PATTERNS, "").later();
 }

@@ -1,4 +1,4 @@
-//! Addresses that need no signature: the patterns of `globalWhiteRemoteAddresses` and `whiteRemoteAddress`.
+//! Patterns of addresses, as `globalWhiteRemoteAddresses` and `whiteRemoteAddress` of accounts have them.
 //!
 //! `*`; one address; several joined by commas; `10.0.0.{1,2,3}` and `fe80::{1,2}`; a part that is `*` or a range
 //! `a-b`, as `192.168.*.*`, `192.168.1.10-20` or `5::7:6:1-200:*`. Parts of IPv6 are hexadecimal.
@@ -7,7 +7,8 @@ use std::net::IpAddr;
 
 /// Which addresses are meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Addresses {
+#[non_exhaustive]
+pub enum Addresses {
     /// No address.
     None,
     /// Every address.
@@ -18,8 +19,10 @@ pub(crate) enum Addresses {
 
 /// One range for each part of an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Pattern {
+pub enum Pattern {
+    /// Of IPv4.
     V4([(u16, u16); 4]),
+    /// Of IPv6.
     V6([(u16, u16); 8]),
 }
 
@@ -30,7 +33,7 @@ impl Addresses {
     ///
     /// # Errors
     /// A sentence with the entry.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         match text {
             "" => return Ok(Self::None),
@@ -47,7 +50,8 @@ impl Addresses {
     }
 
     /// Whether `address` is among them.
-    pub(crate) fn contain(&self, address: IpAddr) -> bool {
+    #[must_use]
+    pub fn contain(&self, address: IpAddr) -> bool {
         match self {
             Self::None => false,
             Self::All => true,
