@@ -21,7 +21,7 @@ class Broken(AssertionError):
     """The broker did not keep to what it told."""
 
 
-def ended_at(conn, topic, queue, due):
+def ended_at(conn, topic, queue, due, why="read after an earlier power loss"):
     """The end of the queue, once it is at least `due` and stays for a moment."""
     until, last = time.monotonic() + END_WAIT, -1
     while True:
@@ -29,7 +29,7 @@ def ended_at(conn, topic, queue, due):
         if end >= due and end == last:
             return end
         if time.monotonic() > until:
-            raise Broken("%s/%d ends at %d, told was %d" % (topic, queue, end, due))
+            raise Broken("%s/%d ends at %d, offset %d was %s" % (topic, queue, end, due - 1, why))
         last = end
         time.sleep(0.02)
 
@@ -152,7 +152,7 @@ class Recreated:
             return
         if AGAIN not in topics:
             raise Broken("topics are gone: %s" % AGAIN)
-        end = ended_at(conn, AGAIN, 0, self.acknowledged.end() if everything else 0)
+        end = ended_at(conn, AGAIN, 0, self.acknowledged.end() if everything else 0, "acknowledged")
         for r in read(conn, AGAIN, 0, 0, end):
             generation, _, sequence = BODY.unpack_from(r.body)
             if generation != self.generation:
@@ -185,8 +185,8 @@ class Ledger:
 
     def check(self, conn, everything, power_lost, deletions=True):
         """After a start. Returns how many records are new. Topics whose making was answered are there in any case."""
-        there = conn.topics()
-        if missing := {TOPIC, LATE} - there:
+        topics = conn.topics()
+        if missing := {TOPIC, LATE} - topics:
             raise Broken("topics are gone: %s" % " ".join(sorted(missing)))
         fresh = sum(self._check_queue(conn, q, everything, power_lost) for q in self.queues)
         # A batch that was never answered may be cut: the format has no mark that would tell (the kernel ends a long write
@@ -198,15 +198,17 @@ class Ledger:
         if not everything:
             self.delayed.cut(conn)
         if deletions:
-            self.recreated.check(conn, there, everything)
+            self.recreated.check(conn, topics, everything)
         for q in self.rng.sample(self.queues, 3):
             if q.stored:
                 self._find_key(conn, self.rng.choice(q.stored[-500:])[0])
         return fresh
 
     def _check_queue(self, conn, q, everything, power_lost):
-        due = max(q.acknowledged.end(), q.consumed.end()) if everything else q.durable
-        end = ended_at(conn, TOPIC, q.number, due)
+        end = ended_at(conn, TOPIC, q.number, q.durable)
+        if everything:
+            ended_at(conn, TOPIC, q.number, q.acknowledged.end(), "acknowledged")
+            end = ended_at(conn, TOPIC, q.number, q.consumed.end(), "given to a consumer")
         q.forget_from(q.durable if power_lost else len(q.stored), self.seen)
         last, first = {}, len(q.stored)
         for sequence, sender in q.stored:
