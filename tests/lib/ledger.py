@@ -79,7 +79,8 @@ class Queue:
         self.durable = 0                # the end after the last power loss
         self.position = 0               # what the group reads next
         self.reached = 0                # the furthest it ever was
-        self.saved = 0                  # its offset at the last start: the disk has it
+        self.saved = 0                  # its offset at the last start
+        self.saved_durably = 0          # its offset after the last power loss
 
     def forget_from(self, offset, seen):
         for sequence, _ in self.stored[offset:]:
@@ -98,15 +99,18 @@ class Queue:
         self.reached = max(self.reached, self.position)
         return self.position
 
-    def check_group(self, conn, end):
+    def check_group(self, conn, end, power_lost):
         offset = conn.group_offset(GROUP, TOPIC, self.number)
         if offset > end:
             raise Broken("%s: the group goes on at %d, the queue ends at %d" % (self.name, offset, end))
         if offset > self.reached:
             raise Broken("%s: the group goes on at %d, it consumed up to %d" % (self.name, offset, self.reached))
-        if offset < min(self.saved, end):
-            raise Broken("%s: the group goes on at %d, an earlier start had %d" % (self.name, offset, self.saved))
+        saved = self.saved_durably if power_lost else self.saved
+        if offset < min(saved, end):
+            raise Broken("%s: the group goes on at %d, an earlier start had %d" % (self.name, offset, saved))
         self.saved = self.position = offset
+        if power_lost:
+            self.saved_durably = offset
 
 
 class Delayed:
@@ -223,7 +227,7 @@ class Ledger:
         q.reached = min(q.reached, end)
         if power_lost:
             q.durable = end
-        q.check_group(conn, end)
+        q.check_group(conn, end, power_lost)
         return len(q.stored) - first
 
     def _check_record(self, q, r):
