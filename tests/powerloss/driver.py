@@ -28,11 +28,13 @@ SCENARIOS = {
     "kill-then-power": ["kill", "power", "kill", "torn", "kill-start-power"],
     "stop-then-power": ["stop-power"],
     "failed-sync": ["failed-kill", "power", "failed-power"],
+    "failed-side-sync": ["failed-kill", "power", "failed-power"],
     "new-folder": ["power", "torn"],
     "deletions": ["kill", "power", "torn"],
     "mixed": ["any"],
 }
 ENDS = ("power", "torn", "kill", "kill-start-power", "stop-power", "failed-kill", "failed-power")
+LOG, SIDE_FILES = "/commitlog/", ("/consumequeue/", "/index/", "/config/", "checkpoint")
 # In these a topic is deleted and made again all the time.
 WITH_DELETIONS = ("deletions", "mixed")
 CONF = """
@@ -60,6 +62,7 @@ class History:
         self.ledger = ledger.Ledger(random.Random(self.seed))
         self.rng = self.ledger.rng
         self.deletions = a.scenario in WITH_DELETIONS
+        self.failing = {"failed-sync": (LOG,), "failed-side-sync": SIDE_FILES}.get(a.scenario, (LOG, *SIDE_FILES))
         self.losses = self.failed_syncs = 0
         self.end, self.process = "first start", None
         os.makedirs(self.folder)
@@ -80,13 +83,21 @@ class History:
         if done.returncode:
             said = [line for line in done.stdout.splitlines() if not line.startswith("FAILED") and " WARN " not in line]
             raise ledger.Broken("the broker does not start: %s" % " | ".join(said[-2:]))
+        self.check_shim()
+
+    def check_shim(self):
+        with open("/proc/%d/maps" % self.pid(), encoding="utf-8", errors="replace") as f:
+            if self.a.disk == "shadow" and self.a.shim not in f.read():
+                raise SystemExit("the binary does not load %s: is it static?" % self.a.shim)
+
+    def pid(self):
+        with open(os.path.join(self.folder, "pid"), encoding="ascii") as f:
+            return int(f.read())
 
     def signal(self, number):
         """Sends the signal; a broker whose log failed may have ended by itself."""
-        with open(os.path.join(self.folder, "pid"), encoding="ascii") as f:
-            pid = int(f.read())
         try:
-            self.process = os.pidfd_open(pid)
+            self.process = os.pidfd_open(self.pid())
             signal.pidfd_send_signal(self.process, number)
         except ProcessLookupError:
             pass
@@ -142,7 +153,8 @@ class History:
         fails = self.end.startswith("failed")
         load = Load(self.ledger, self.a.address, self.deletions)
         if fails:
-            load.later(self.rng.uniform(0.2, 0.8), lambda: self.disk.fail_next_sync("/commitlog/"))
+            part = self.rng.choice(self.failing)
+            load.later(self.rng.uniform(0.2, 0.8), lambda: self.disk.fail_next_sync(part))
         stops = self.end == "stop-power"
         load.run(self.rng.uniform(1.2, 1.8) if fails else self.rng.uniform(0.2, 1.2),
                  lambda: self.signal(signal.SIGTERM if stops else signal.SIGKILL), patience=30 if stops else 5, may_end=fails)
@@ -176,8 +188,8 @@ def arguments():
     return a
 
 
-def play(a, number, rounds):
-    """Runs one history; its sums, and what was wrong."""
+def play(a, number, rounds, keep):
+    """Runs one history; its sums, and what was wrong. Its folder is kept then, for one of a scenario."""
     h, wrong = History(a, number), None
     try:
         h.run(rounds)
@@ -185,7 +197,7 @@ def play(a, number, rounds):
         wrong = "%s %s: seed %d, round %d, %s: %s: %s" % (a.mode, a.scenario, h.seed, h.ledger.round, h.end, type(e).__name__, e)
     finally:
         h.close()
-    if not wrong and not os.environ.get("KEEP"):
+    if not (wrong and keep or os.environ.get("KEEP")):
         shutil.rmtree(h.folder)
     return h, wrong
 
@@ -193,7 +205,7 @@ def play(a, number, rounds):
 def main():
     a, began, bad, played = arguments(), time.monotonic(), 0, []
     for number, first in enumerate(range(0, a.rounds, ROUNDS_OF_A_HISTORY)):
-        h, wrong = play(a, number, min(ROUNDS_OF_A_HISTORY, a.rounds - first))
+        h, wrong = play(a, number, min(ROUNDS_OF_A_HISTORY, a.rounds - first), keep=not bad)
         played.append(h)
         if wrong:
             bad += 1
