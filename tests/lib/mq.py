@@ -10,7 +10,8 @@ import time
 import zlib
 
 SEND, PULL, QUERY_KEY, UPDATE_TOPIC, MAX_OFFSET, VIEW, ALL_TOPICS, ROUTE, SEND_BATCH = 310, 11, 12, 17, 30, 33, 21, 105, 320
-FOUND, NOT_FOUND, RETRY_NOW, MOVED = 0, 19, 20, 21
+GROUP_OFFSET = 14
+FOUND, NOT_FOUND, RETRY_NOW, MOVED, NO_OFFSET = 0, 19, 20, 21, 22
 HEAD = struct.Struct(">II")
 MAGIC_V1 = 0xDAA320A7
 FIXED = struct.Struct(">IIIIIqqI")  # size magic crc queue flag queue_offset log_offset sys_flag
@@ -92,8 +93,23 @@ class Conn:
         return head, answer
 
     def create_topic(self, topic, queues, perm=6):
-        self.call(UPDATE_TOPIC, {"topic": topic, "defaultTopic": "TBW102", "readQueueNums": queues, "writeQueueNums": queues,
-                                 "perm": perm, "topicFilterType": "SINGLE_TAG", "topicSysFlag": 0, "order": "false"})
+        self.call(UPDATE_TOPIC, topic_fields(topic, queues, perm))
+
+    def topics(self):
+        """Names of all topics of the broker."""
+        return set(lax(self.call(ALL_TOPICS)[1])["topicConfigTable"])
+
+    def group_offset(self, group, topic, queue):
+        """Where the group goes on; 0 when nothing is stored for it."""
+        head, _ = self.call(GROUP_OFFSET, {"consumerGroup": group, "topic": topic, "queueId": queue}, good=(0, NO_OFFSET))
+        return int(head["extFields"]["offset"]) if head["code"] == 0 else 0
+
+    def query_key(self, topic, key):
+        """The records with this key."""
+        now = int(time.time() * 1000)
+        head, body = self.call(QUERY_KEY, {"topic": topic, "key": key, "maxNum": 32, "beginTimestamp": 0, "endTimestamp": now + 60000},
+                               good=(0, NO_OFFSET))
+        return list(records(body)) if head["code"] == 0 else []
 
     def max_offset(self, topic, queue):
         return int(self.call(MAX_OFFSET, {"topic": topic, "queueId": queue})[0]["extFields"]["offset"])
@@ -161,6 +177,11 @@ def records(body):
         assert 0 < size <= len(body) - at, "record of %d bytes at %d of %d" % (size, at, len(body))
         yield Record(bytes(body[at:at + size]))
         at += size
+
+
+def topic_fields(topic, queues, perm=6):
+    return {"topic": topic, "defaultTopic": "TBW102", "readQueueNums": queues, "writeQueueNums": queues, "perm": perm,
+            "topicFilterType": "SINGLE_TAG", "topicSysFlag": 0, "order": "false"}
 
 
 def send_fields(group, topic, queue, properties, batch=False):
