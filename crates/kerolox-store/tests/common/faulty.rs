@@ -1,4 +1,6 @@
 //! A disk whose reads fail as those of real ones do: for a while, in one folder, from one place of a file on.
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::any::Any;
 use std::io;
