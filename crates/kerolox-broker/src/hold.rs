@@ -133,6 +133,11 @@ impl Holds {
         Some(held)
     }
 
+    /// Whether the connection of a pull that waits is open.
+    pub(crate) fn is_open(&self, id: u64) -> bool {
+        self.by_id.get(&id).is_some_and(|held| held.peer.is_open())
+    }
+
     /// Forgets the pulls of a closed connection.
     pub(crate) fn forget(&mut self, peer: u64) {
         for id in self.by_peer.get(&peer).cloned().unwrap_or_default() {
@@ -248,6 +253,10 @@ mod tests {
         park(&mut holds, gone.pull(3, 1, "*"), 5);
         holds.forget(gone.0.id());
         assert_eq!((holds.len(), holds.next_deadline()), (1, Some(at(20))));
+        gone.0.close("test");
+        let late = park(&mut holds, gone.pull(4, 0, "*"), 10);
+        assert!(!holds.is_open(late) && holds.is_open(1), "what is parked after the close is seen to be");
+        holds.take(late);
         assert_eq!(arrived(&mut holds, "t", 0, 0), [2]);
         assert!(is_empty(&holds));
     }

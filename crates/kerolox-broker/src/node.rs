@@ -204,6 +204,14 @@ impl Node {
         }
     }
 
+    /// Writes the topics when there is no file of them yet: queues beside a missing file stop the next start.
+    pub(crate) fn save_first_topics(&self) {
+        if !self.disk.exists(&self.config_file("topics.json")) {
+            self.topics.require_save();
+            self.save_topics();
+        }
+    }
+
     /// Writes the groups where they have changed.
     pub(crate) fn save_groups(&self) {
         if let Err(error) = self.groups.save(self.disk.as_ref(), &self.config_file("subscriptionGroup.json")) {

@@ -150,6 +150,10 @@ impl Node {
         fence(Ordering::SeqCst);
         let arrived = self.store.queue_range(&topic, queue).is_some_and(|(_, max)| max.to_wire() > from);
         let missed = if arrived { holds.take(id) } else { None };
+        // A connection that closed while it was served has given up its holds before this one.
+        if missed.is_none() && !holds.is_open(id) {
+            holds.take(id);
+        }
         self.held.store(holds.len(), Ordering::SeqCst);
         drop(holds);
         if let Some(missed) = missed {

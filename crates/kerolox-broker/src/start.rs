@@ -1,5 +1,6 @@
 //! Starting a broker, and stopping it so that nothing is left undone.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::node::{Arriving, Node, Parts};
 use crate::offset::Offsets;
 use crate::stats::Stats;
 use crate::timer::PendingTimer;
-use crate::topic::{TopicRules, Topics};
+use crate::topic::{TopicRules, Topics, topics_with_messages};
 
 /// Why a broker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,19 @@ pub enum StartError {
         file: String,
         /// What is wrong.
         why: String,
+    },
+    /// The table of topics is gone and the queues of topics are not.
+    #[error(
+        "{file} is missing or has no topics, but there are queues with messages of {topics} topics: put the file back, \
+         or make it anew from the queues with `kerolox store repair {root} --topics`"
+    )]
+    TopicsLost {
+        /// The path of the table.
+        file: String,
+        /// How many topics have queues.
+        topics: usize,
+        /// The data directory.
+        root: String,
     },
     /// Access control is on and its file cannot be used.
     #[error("aclEnable is true, but {file} cannot be used: {why}")]
@@ -78,10 +92,13 @@ pub async fn start(
         Some(listen) => Some(Listening::bind(listen)?),
         None => None,
     };
+    // Before the store opens, which makes queues of what it finds in the log.
+    check_topics(&config, &store.root, disk.as_ref())?;
     let store = Store::open(store, Arc::clone(&disk), Arc::clone(&clock))?;
-    disk.create_dir_all(&config.config_dir)
+    make_config_dir(disk.as_ref(), &config.config_dir)
         .map_err(|e| StartError::Table { file: config.config_dir.display().to_string(), why: e.to_string() })?;
     let node = Arc::new(make_node(config, store, disk, clock, outbound, local)?);
+    node.save_first_topics();
     node.correct_saved_positions();
     // Before the thread that deletes old files begins.
     node.keep_timed_records();
@@ -95,6 +112,44 @@ pub async fn start(
     Ok(Handle { node, listeners, upkeep, local })
 }
 
+/// Refuses a directory whose table of topics is gone: with an empty one, whatever is cleaned by it takes their messages.
+fn check_topics(config: &BrokerConfig, root: &Path, disk: &dyn Disk) -> Result<(), StartError> {
+    let file = config.config_dir.join("topics.json");
+    let failed = |e: io::Error| StartError::Table { file: file.display().to_string(), why: e.to_string() };
+    if Topics::is_saved(disk, &file).map_err(failed)? {
+        return Ok(());
+    }
+    let made_at_start = Topics::new(topic_rules(config));
+    let topics = topics_with_messages(disk, &root.join("consumequeue"), |name| made_at_start.is_system(name));
+    let topics = topics.map_err(failed)?;
+    if topics.is_empty() {
+        return Ok(());
+    }
+    let (file, root) = (file.display().to_string(), root.display().to_string());
+    Err(StartError::TopicsLost { file, topics: topics.len(), root })
+}
+
+fn topic_rules(config: &BrokerConfig) -> TopicRules {
+    TopicRules {
+        cluster_name: config.cluster.clone(),
+        broker_name: config.name.clone(),
+        auto_create: config.live.auto_create_topic(),
+        default_queues: u32::try_from(config.live.default_topic_queues()).unwrap_or(8),
+        cluster_topic: config.cluster_topic,
+        broker_topic: config.broker_topic,
+        trace_topic: config.trace_topic.then(|| config.trace_topic_name.clone()),
+    }
+}
+
+/// Makes the folder of the tables. Its name, and those of the folders above that were missing, must outlive the power: the
+/// tables in it are as good as gone otherwise.
+fn make_config_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let missing = dir.ancestors().take_while(|above| !above.as_os_str().is_empty() && !disk.exists(above)).count();
+    disk.create_dir_all(dir)?;
+    let parents = dir.ancestors().skip(1).take(missing);
+    parents.filter(|parent| !parent.as_os_str().is_empty()).try_for_each(|parent| disk.sync_dir(parent))
+}
+
 fn make_node(
     config: BrokerConfig,
     store: Store,
@@ -103,15 +158,7 @@ fn make_node(
     outbound: Outbound,
     local: SocketAddr,
 ) -> Result<Node, StartError> {
-    let topics = Topics::new(TopicRules {
-        cluster_name: config.cluster.clone(),
-        broker_name: config.name.clone(),
-        auto_create: config.live.auto_create_topic(),
-        default_queues: u32::try_from(config.live.default_topic_queues()).unwrap_or(8),
-        cluster_topic: config.cluster_topic,
-        broker_topic: config.broker_topic,
-        trace_topic: config.trace_topic.then(|| config.trace_topic_name.clone()),
-    });
+    let topics = Topics::new(topic_rules(&config));
     let groups = Groups::new(config.live.auto_create_group());
     let offsets = Offsets::new();
     let table = |file: &Path, why: String| StartError::Table { file: file.display().to_string(), why };
@@ -162,6 +209,7 @@ fn open_timers(store: &Store, disk: &Arc<dyn Disk>, config_dir: &Path) -> Result
     let settings = store.config();
     let mut timers = TimersConfig::new(&settings.root, crate::timer::window_ms(settings.reserved));
     timers.check = config_dir.join("timercheck");
+    timers.log_ms = store.stats().last_store_ms;
     let dir = timers.dir.display().to_string();
     let range = store.queue_range(&TopicName::known(topics::TIMER), QueueId::new(0));
     let range = range.map_or(0..0, |(min, max)| min.get()..max.get());

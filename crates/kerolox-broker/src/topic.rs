@@ -1,5 +1,6 @@
 //! Topics of this broker: what one is, and the table of all of them.
 
+mod on_disk;
 mod system;
 mod table;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use kerolox_wire::body::{TopicConfig, TopicFilterType};
 use kerolox_wire::names::{GroupName, NameError, TopicName};
 
+pub(crate) use self::on_disk::topics_with_messages;
 pub(crate) use self::system::TopicRules;
 pub(crate) use self::table::Topics;
 

@@ -196,8 +196,12 @@ async fn a_connection_that_closes_takes_its_holds_along() {
     let known = request::<call::GetAllDelayOffsets>(&NoFields {}, "");
     wire.write(1, [pull_frame(&held(pull("g", "orders", 0, 1), LONG * 2)), known]).await;
     assert_eq!(wire.next().await.unwrap().opaque, 2, "the pull waits");
+    let watch = node.handle().watch();
+    let held_pulls = || watch.figures(0).unwrap().held_pulls;
+    assert_eq!(held_pulls(), 1);
     drop(wire);
-    until(|| async { Some(()).filter(|()| node.counters.snapshot().open == 1) }).await;
+    until(|| async { Some(()).filter(|()| held_pulls() == 0) }).await;
+    assert_eq!(node.counters.snapshot().open, 1);
     client.send(&message("orders", 0), "m1").await;
     assert_eq!(bodies(&client.read("orders", 0, 1, 1).await), ["m1"]);
     node.stop().await;

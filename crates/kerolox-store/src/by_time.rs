@@ -67,7 +67,7 @@ impl Store {
 /// Store time of the record at a log offset, read without the rest of it.
 fn record_time(log: &CommitLog, at: u64) -> Result<i64, Unreadable> {
     let mut head = [0; HEAD_BYTES];
-    log.read(at, &mut head).map_err(|error| classify(log, at, HEAD_BYTES as u64, error))?;
+    log.read(at, &mut head).map_err(|error| classify(log, at, HEAD_BYTES as u64, &error))?;
     let field = |from: usize| head.get(from..).and_then(|b| b.first_chunk::<8>()).map(|b| i64::from_be_bytes(*b));
     let own_offset = field(28).and_then(|offset| u64::try_from(offset).ok());
     let damaged = || Unreadable::Damaged(format!("no record at log offset {at}"));
@@ -80,7 +80,7 @@ fn record_time(log: &CommitLog, at: u64) -> Result<i64, Unreadable> {
 }
 
 fn unit_time(log: &CommitLog, queue: &Arc<Queue>, offset: QueueOffset) -> io::Result<UnitTime> {
-    let unit = queue.unit(offset).map_err(|error| queue_failed(queue, offset, error))?;
+    let unit = queue.unit(offset).map_err(|error| queue_failed(queue, offset, &error))?;
     let Some(unit) = unit else { return Ok(UnitTime::None) };
     match record_time(log, unit.log_offset) {
         Ok(ms) => Ok(UnitTime::At(ms)),

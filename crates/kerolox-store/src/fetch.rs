@@ -69,7 +69,7 @@ pub(crate) fn fetch_at(log: &CommitLog, at: u64, check: Check) -> Result<Bytes, 
     twice(|| {
         bytes.clear();
         let mut head = [0; HEAD_BYTES];
-        log.read(at, &mut head).map_err(|error| classify(log, at, HEAD_BYTES as u64, error))?;
+        log.read(at, &mut head).map_err(|error| classify(log, at, HEAD_BYTES as u64, &error))?;
         match peek(&head) {
             Peek::Record { size } => copy(log, Place { at, size, check, queue: None }, &mut bytes),
             other => Err(Unreadable::Damaged(format!("found {other:?}"))),
@@ -89,7 +89,7 @@ fn twice<T>(mut read: impl FnMut() -> Result<T, Unreadable>) -> Result<T, Unread
 fn copy(log: &CommitLog, place: Place, out: &mut BytesMut) -> Result<(), Unreadable> {
     let start = out.len();
     let len = usize::try_from(place.size).map_err(|e| Unreadable::Damaged(e.to_string()))?;
-    log.copy_to(place.at, len, out).map_err(|error| classify(log, place.at, place.size.into(), error))?;
+    log.copy_to(place.at, len, out).map_err(|error| classify(log, place.at, place.size.into(), &error))?;
     let (_, record) = out.split_at(start);
     verify(record, place).map_err(Unreadable::Damaged)
 }
@@ -124,7 +124,7 @@ fn field(record: &[u8], from: usize, len: usize) -> u64 {
 }
 
 /// What a failed read of the log means.
-pub(crate) fn classify(log: &CommitLog, at: u64, size: u64, error: io::Error) -> Unreadable {
+pub(crate) fn classify(log: &CommitLog, at: u64, size: u64, error: &io::Error) -> Unreadable {
     if at < log.begin() {
         return Unreadable::Gone;
     }

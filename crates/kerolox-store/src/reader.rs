@@ -236,7 +236,7 @@ impl Store {
     /// When the disk fails.
     pub fn unit_at(&self, topic: &TopicName, queue_id: QueueId, offset: QueueOffset) -> io::Result<Option<Unit>> {
         match self.queues().get(topic, queue_id) {
-            Some(queue) => queue.unit(offset).map_err(|error| queue_failed(&queue, offset, error)),
+            Some(queue) => queue.unit(offset).map_err(|error| queue_failed(&queue, offset, &error)),
             None => Ok(None),
         }
     }
@@ -292,13 +292,13 @@ fn units_until_failure(queue: &Queue, from: QueueOffset, count: usize, out: &mut
         wanted = if out.is_empty() { wanted / 2 } else { out.len().min(wanted.saturating_sub(1)) };
         out.clear();
         if wanted == 0 {
-            return Err(queue_failed(queue, from, error));
+            return Err(queue_failed(queue, from, &error));
         }
     }
 }
 
 /// An error of the disk with the place in the queue that it is about.
-pub(crate) fn queue_failed(queue: &Queue, at: QueueOffset, error: io::Error) -> io::Error {
+pub(crate) fn queue_failed(queue: &Queue, at: QueueOffset, error: &io::Error) -> io::Error {
     let text = format!("reading queue {} of {} at offset {at}: {error}", queue.id(), queue.topic());
     io::Error::new(error.kind(), text)
 }

@@ -1,7 +1,8 @@
 //! All topics: read from a snapshot without locks, changed one at a time.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::Deref;
+use std::io;
+use std::ops::{Deref, Not};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -261,6 +262,27 @@ impl Topics {
     /// When the disk fails.
     pub(crate) fn save(&self, disk: &dyn Disk, path: &Path) -> Result<bool, TableError> {
         self.changes.save(disk, path, || self.to_json())
+    }
+
+    /// Whether the file at `path` or its previous text has topics. A text that cannot be read counts as such: loading it
+    /// tells what is wrong.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) fn is_saved(disk: &dyn Disk, path: &Path) -> io::Result<bool> {
+        for path in [path.to_path_buf(), path.with_extension("json.bak")] {
+            let text = if disk.exists(&path) { disk.read_file(&path)? } else { Vec::new() };
+            if !text.is_empty() {
+                let table = String::from_utf8(text).map_err(|e| e.to_string()).and_then(|text| parse(&text));
+                return Ok(table.is_ok_and(|table| table.topic_config_table.is_empty()).not());
+            }
+        }
+        Ok(false)
+    }
+
+    /// Has the next save write the table although nothing changed.
+    pub(crate) fn require_save(&self) {
+        self.changes.touch();
     }
 
     fn inherit(&self, ask: &TopicByProducer<'_>) -> Result<Topic, NotMade> {

@@ -67,8 +67,8 @@ struct Part {
 }
 
 impl Part {
-    fn stop(why: impl ToString) -> Self {
-        Self { stopped: Some(why.to_string()), ..Self::default() }
+    fn stop(why: impl Into<String>) -> Self {
+        Self { stopped: Some(why.into()), ..Self::default() }
     }
 }
 
@@ -228,7 +228,7 @@ impl Node {
         let (mut next, end) = round.half;
         let (first, units) = match self.store.units(&topic, round.queue, next, PART_MAX) {
             Ok(found) => found,
-            Err(why) => return Part::stop(why),
+            Err(why) => return Part::stop(why.to_string()),
         };
         next = first.max(next);
         let (mut again, mut bytes, mut more) = (Vec::new(), 0, !units.is_empty());

@@ -20,6 +20,8 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 pub(crate) mod client;
+#[path = "../../../kerolox-store/tests/common/faulty.rs"]
+pub(crate) mod faulty;
 pub(crate) mod wire;
 
 #[allow(unused_imports, reason = "each test file uses its part")]
@@ -46,6 +48,8 @@ pub(crate) struct Setup {
     pub(crate) timers: bool,
     /// Whether there is a trace topic.
     pub(crate) trace: bool,
+    /// Time between two writes of the consumer offsets and of the delay levels.
+    pub(crate) save_interval: Duration,
     /// File of accounts.
     pub(crate) accounts: Option<PathBuf>,
     /// Where spans go.
@@ -68,6 +72,18 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         let store = StoreConfig::at(folder.path().join("store"));
         Self::with(store, Arc::new(RealDisk), Arc::default(), Some(Arc::new(folder)))
+    }
+
+    /// A broker on the real disk, whose reads may fail.
+    pub(crate) fn faulty() -> (Self, faulty::Faults) {
+        let setup = Self::new();
+        let (disk, faults) = faulty::FaultyDisk::over(Arc::clone(&setup.disk));
+        (Self { disk, ..setup }, faults)
+    }
+
+    /// A table of the broker.
+    pub(crate) fn table(&self, name: &str) -> PathBuf {
+        self.store.root.join("config").join(name)
     }
 
     /// A broker on a disk in memory.
@@ -97,7 +113,21 @@ impl Setup {
         };
         let (live, settings) = Default::default();
         let (timers, trace, accounts, spans) = (true, false, None, None);
-        Self { store, live, settings, disk, simulated: None, clock, timers, trace, accounts, spans, folder }
+        let save_interval = Duration::from_secs(3600);
+        Self {
+            store,
+            live,
+            settings,
+            disk,
+            simulated: None,
+            clock,
+            timers,
+            trace,
+            save_interval,
+            accounts,
+            spans,
+            folder,
+        }
     }
 
     /// Starts a broker.
@@ -127,8 +157,8 @@ impl Setup {
             compressed_register: false,
             register_period: Duration::from_secs(30),
             register_timeout: Duration::from_secs(6),
-            flush_offsets: Duration::from_secs(3600),
-            flush_delay_offsets: Duration::from_secs(10),
+            flush_offsets: self.save_interval,
+            flush_delay_offsets: self.save_interval,
             timers: self.timers,
             timer_max_delay_ms: 366 * 86_400_000,
             cluster_topic: true,

@@ -30,6 +30,8 @@ use state::State;
 const MERGE_STEP: usize = 131_072;
 /// Saves between two of the file for other programs.
 const CHECK_EVERY: u64 = 10;
+/// Deliveries may be so far behind their time when the log ends.
+const LOG_MARGIN_MS: i64 = 60_000;
 /// Lengths of time that are remembered.
 const WINDOWS_MAX: usize = 16;
 
@@ -42,6 +44,8 @@ pub struct TimersConfig {
     pub check: PathBuf,
     /// Time after which a record is stored anew, ms.
     pub window_ms: i64,
+    /// When the log's last record was stored, ms: of later deliveries it has none, whatever a saved state says.
+    pub log_ms: i64,
     /// Units in memory at most; [`TimersConfig::new`] sets what suits a broker.
     pub span_max: u64,
 }
@@ -51,7 +55,7 @@ impl TimersConfig {
     #[must_use]
     pub fn new(root: &Path, window_ms: i64) -> Self {
         let check = root.join("config").join("timercheck");
-        Self { dir: root.join("timer"), check, window_ms, span_max: SPAN_MAX }
+        Self { dir: root.join("timer"), check, window_ms, log_ms: i64::MAX, span_max: SPAN_MAX }
     }
 }
 
@@ -98,13 +102,14 @@ impl Timers {
             windows_ms.drain(..windows_ms.len().saturating_sub(WINDOWS_MAX));
         }
         let opened = match state {
-            Some(state) => open_runs(disk.as_ref(), &config.dir, &state, &queue).map(|runs| (state, runs)),
+            Some(state) => open_runs(disk.as_ref(), &config, &state, &queue).map(|runs| (state, runs)),
             None => Err(None),
         };
         let pending = match opened {
             Ok((state, runs)) => Pending::new(state, runs, config.span_max),
             Err(floor_ms) => {
-                let known = TimerCheck::load(disk.as_ref(), &config.check)?.map(|check| check.floor_ms);
+                let known = TimerCheck::load(disk.as_ref(), &config.check)?;
+                let known = known.map(|check| floor_of_check(&config, check, queue.end));
                 let floor_ms = floor_ms.or(known).unwrap_or(i64::MIN);
                 if !queue.is_empty() {
                     tracing::warn!(
@@ -398,17 +403,53 @@ impl Merging {
 }
 
 /// Opens the runs that the state names; otherwise the floor to rebuild by, as far as it is known.
-fn open_runs(disk: &dyn Disk, dir: &Path, state: &State, queue: &Range<u64>) -> Result<Vec<Run>, Option<i64>> {
+fn open_runs(
+    disk: &dyn Disk,
+    config: &TimersConfig,
+    state: &State,
+    queue: &Range<u64>,
+) -> Result<Vec<Run>, Option<i64>> {
     if state.read_to > queue.end {
         // The queue lost its end, so what stands at these places now is not what the state speaks of.
-        tracing::warn!(read_to = state.read_to, end = queue.end, "more timers were read than the queue has");
-        return Err(Some(state.floor_ms));
+        let floor_ms = within_log(config, state.floor_ms);
+        let (from, to) = (state.read_to, queue.end);
+        tracing::warn!(
+            table = "timer/state",
+            from,
+            to,
+            floor_ms,
+            "a saved offset is beyond the end of the timers' queue"
+        );
+        return Err(Some(floor_ms));
     }
-    let runs = state.runs.iter().map(|facts| Run::open(disk, dir, *facts)).collect::<io::Result<Vec<_>>>();
+    let open = |facts: &RunFacts| Run::open(disk, &config.dir, *facts);
+    let runs = state.runs.iter().map(open).collect::<io::Result<Vec<_>>>();
     runs.map_err(|error| {
         tracing::error!(%error, "a file of timers cannot be used");
         Some(state.floor_ms)
     })
+}
+
+/// The floor of a `timercheck`, which may have been written beside another log.
+fn floor_of_check(config: &TimersConfig, check: TimerCheck, end: u64) -> i64 {
+    if check.queue_from <= end {
+        return check.floor_ms;
+    }
+    let floor_ms = within_log(config, check.floor_ms);
+    tracing::warn!(
+        table = "timercheck",
+        from = check.queue_from,
+        to = end,
+        floor_ms,
+        "a saved offset is beyond the end of the timers' queue"
+    );
+    floor_ms
+}
+
+/// Up to when timers can have been delivered into a log that is shorter than what was saved beside it. Some may come
+/// again; without this, those that were delivered to the lost part would never come.
+fn within_log(config: &TimersConfig, floor_ms: i64) -> i64 {
+    floor_ms.min(config.log_ms.saturating_sub(LOG_MARGIN_MS))
 }
 
 /// Removes the files that belong to nothing; returns a number for the next one.

@@ -291,6 +291,42 @@ fn damaged_files_are_rebuilt_from_the_queue_without_loss() {
 }
 
 #[test]
+fn a_state_beyond_its_queue_is_no_witness_of_deliveries() {
+    let mut model = Model::new();
+    for n in 0..20 {
+        model.send(100_000 + n);
+    }
+    while model.timers().read_to() < model.queue.len() as u64 {
+        model.read();
+        model.keep().unwrap();
+    }
+    model.now_ms += 200_000;
+    while model.deliver(50).unwrap() > 0 {}
+    model.send(1_000_000);
+    model.read();
+    model.timers().close(model.now_ms, true, &|| Ok(())).unwrap();
+    assert_eq!(model.delivered.len(), 20);
+
+    // The log is put back as it was before any of them was due, and its queue with it.
+    let open = |end: u64, log_ms| {
+        let config = TimersConfig { log_ms, ..config() };
+        let timers = Timers::open(config, Arc::new(model.disk.process()), 0..end).unwrap();
+        for (at, entry) in (0..end).zip(&model.queue) {
+            if at < timers.read_to() {
+                continue;
+            }
+            while !timers.has_room() {
+                timers.keep(model.now_ms, false, &|| Ok(())).unwrap();
+            }
+            timers.add(at, Some(*entry));
+        }
+        timers.len()
+    };
+    assert_eq!(open(21, 200_000), 1, "the state belongs to this queue");
+    assert_eq!(open(20, 50_000), 20, "none of their deliveries can be in the log");
+}
+
+#[test]
 fn files_are_few_and_hold_no_more_than_what_is_pending() {
     let mut model = Model::new();
     for n in 0..5_000_i64 {

@@ -1,9 +1,12 @@
 //! A disk whose reads fail as those of real ones do: for a while, in one folder, from one place of a file on.
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::any::Any;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::BytesMut;
 use kerolox_store::disk::{DirEntry, Disk, DiskFile, DiskUsage, OpenMode};
@@ -35,7 +38,10 @@ struct Present {
 
 /// Switches the faults of one disk.
 #[derive(Clone, Default)]
-pub(crate) struct Faults(Arc<Mutex<Option<Present>>>);
+pub(crate) struct Faults {
+    present: Arc<Mutex<Option<Present>>>,
+    met: Arc<AtomicU64>,
+}
 
 impl Faults {
     /// From now on reads below a folder of this name fail.
@@ -45,16 +51,22 @@ impl Faults {
 
     /// The same of reads that touch a file at `from` or behind it; a flipped bit is the one at `from`.
     pub(crate) fn begin_at(&self, folder: &'static str, from: u64, fault: Fault) {
-        *self.0.lock() = Some(Present { folder, from, fault });
+        self.met.store(0, Ordering::SeqCst);
+        *self.present.lock() = Some(Present { folder, from, fault });
     }
 
     /// The disk is sound again.
     pub(crate) fn end(&self) {
-        *self.0.lock() = None;
+        *self.present.lock() = None;
+    }
+
+    /// How often the present fault was met.
+    pub(crate) fn met(&self) -> u64 {
+        self.met.load(Ordering::SeqCst)
     }
 
     fn in_file(&self, path: &Path) -> Option<Present> {
-        let present = *self.0.lock();
+        let present = *self.present.lock();
         present.filter(|present| path.components().any(|part| part.as_os_str() == present.folder))
     }
 
@@ -62,6 +74,9 @@ impl Faults {
     fn meet(&self, path: &Path, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let end = offset + out.len() as u64;
         let Some(present) = self.in_file(path).filter(|present| present.from < end) else { return Ok(()) };
+        if present.fault != Fault::NoDescriptors {
+            self.met.fetch_add(1, Ordering::SeqCst);
+        }
         match present.fault {
             Fault::BadSector => Err(io::Error::from_raw_os_error(5)),
             Fault::ShortRead => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -71,7 +86,7 @@ impl Faults {
                 let Some(at) = present.from.checked_sub(offset) else { return Ok(()) };
                 out[usize::try_from(at).unwrap()] ^= 1;
                 let fault = Fault::FlippedBit { reads: reads - 1 };
-                *self.0.lock() = Some(Present { fault, ..present });
+                *self.present.lock() = Some(Present { fault, ..present });
                 Ok(())
             }
         }
@@ -101,6 +116,7 @@ impl Disk for FaultyDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         let fault = self.faults.in_file(path).map(|present| present.fault);
         if fault == Some(Fault::NoDescriptors) {
+            self.faults.met.fetch_add(1, Ordering::SeqCst);
             return Err(io::Error::from_raw_os_error(24));
         }
         let file = self.disk.open(path, mode)?;
