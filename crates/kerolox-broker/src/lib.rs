@@ -6,6 +6,7 @@
 mod acl;
 mod admin;
 mod announce;
+mod aside;
 mod changes;
 mod config;
 mod delay;
@@ -17,6 +18,7 @@ mod hold;
 mod membership;
 mod node;
 mod offset;
+mod place;
 mod positions;
 mod pull;
 mod query;
