@@ -9,8 +9,11 @@ use kerolox_wire::frame::Frame;
 use kerolox_wire::reply::{Reply, ReplyTo};
 
 use crate::acl::Edit;
+use crate::aside::Kind;
 use crate::node::Node;
+use crate::place::{Place, place_of};
 use crate::refusal::Refusal;
+use crate::send::SendGroup;
 
 /// The broker as its listeners see it.
 pub(crate) struct Serving(pub(crate) Arc<Node>);
@@ -29,21 +32,12 @@ impl Service for Serving {
                     continue;
                 }
             };
-            if let Some(acl) = &node.acl
-                && let Err(refusal) = acl.check(peer, &request, frame, &node.store)
-            {
-                node.refused("access", peer, &refusal);
-                Reply::from(refusal).encode(ReplyTo::from(frame), out);
-                continue;
-            }
-            match request {
-                Request::SendMessage(header) | Request::SendMessageV2(header) | Request::SendBatch(header) => {
-                    node.plan_send(peer, frame, &header, &mut sends, out);
-                }
-                other => {
+            match place_of(&request, &node.store) {
+                Place::Lane => serve_here(node, peer, frame, request, &mut sends, out),
+                Place::Aside(kind) => {
                     // What follows a send on a connection sees its effect.
                     node.finish_sends(peer, &mut sends, out);
-                    serve_one(node, peer, frame, other, out);
+                    serve_aside(node, peer, frame, request, kind, out);
                 }
             }
         }
@@ -55,6 +49,49 @@ impl Service for Serving {
     fn disconnected(&self, peer: &Arc<Peer>) {
         self.0.left(peer);
     }
+}
+
+/// Serves a request on the thread of its connection.
+fn serve_here(
+    node: &Arc<Node>,
+    peer: &Arc<Peer>,
+    frame: &Frame,
+    request: Request,
+    sends: &mut SendGroup,
+    out: &mut BytesMut,
+) {
+    if let Err(refusal) = may(node, peer, &request, frame) {
+        return Reply::from(refusal).encode(ReplyTo::from(frame), out);
+    }
+    match request {
+        Request::SendMessage(header) | Request::SendMessageV2(header) | Request::SendBatch(header) => {
+            node.plan_send(peer, frame, &header, sends, out);
+        }
+        other => {
+            // What follows a send on a connection sees its effect.
+            node.finish_sends(peer, sends, out);
+            serve_one(node, peer, frame, other, out);
+        }
+    }
+}
+
+/// Serves a request on a thread that owns no connection. Access is checked there too, since that can read the log.
+fn serve_aside(node: &Arc<Node>, peer: &Arc<Peer>, frame: &Frame, request: Request, kind: Kind, out: &mut BytesMut) {
+    let (node_aside, peer_aside, frame_aside) = (Arc::clone(node), Arc::clone(peer), frame.clone());
+    let work = move |out: &mut BytesMut| {
+        let (node, peer, frame) = (&node_aside, &peer_aside, &frame_aside);
+        match may(node, peer, &request, frame) {
+            Ok(()) => serve_one(node, peer, frame, request, out),
+            Err(refusal) => Reply::from(refusal).encode(ReplyTo::from(frame), out),
+        }
+    };
+    node.run_aside(kind, peer, (ReplyTo::from(frame), frame.body.len()), work, out);
+}
+
+/// Whether the sender of a request may make it.
+fn may(node: &Node, peer: &Peer, request: &Request, frame: &Frame) -> Result<(), Refusal> {
+    let Some(acl) = &node.acl else { return Ok(()) };
+    acl.check(peer, request, frame, &node.store).inspect_err(|refusal| node.refused("access", peer, refusal))
 }
 
 fn serve_one(node: &Arc<Node>, peer: &Arc<Peer>, frame: &Frame, request: Request, out: &mut BytesMut) {

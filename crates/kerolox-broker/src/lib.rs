@@ -6,6 +6,7 @@
 mod acl;
 mod admin;
 mod announce;
+mod aside;
 mod changes;
 mod config;
 mod delay;
@@ -18,6 +19,7 @@ mod membership;
 mod node;
 mod offset;
 mod outage;
+mod place;
 mod positions;
 mod pull;
 mod query;

@@ -81,6 +81,8 @@ pub(crate) struct Node {
     pub(crate) transactions: Transactions,
     /// KiB of replies that may still wait for their requesters.
     pub(crate) reply_room: Arc<tokio::sync::Semaphore>,
+    /// Requests that run off the threads of connections.
+    pub(crate) aside: crate::aside::Aside,
     random: AtomicU64,
 }
 
@@ -145,6 +147,7 @@ impl Node {
             delivering: Mutex::new(false),
             transactions: Transactions::default(),
             reply_room: crate::reply::room(),
+            aside: crate::aside::Aside::default(),
             random,
         }
     }

@@ -268,6 +268,7 @@ impl Handle {
         for listener in &self.listeners {
             listener.quiesce();
         }
+        self.node.aside.finished().await;
         for listener in self.listeners {
             listener.shutdown().await;
         }

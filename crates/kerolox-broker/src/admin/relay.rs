@@ -16,6 +16,7 @@ use kerolox_wire::id::MessageId;
 use kerolox_wire::reply::{Reply, ReplyTo};
 use kerolox_wire::response::ResponseCode;
 
+use crate::aside::PendingReply;
 use crate::node::Node;
 use crate::refusal::Refusal;
 
@@ -107,13 +108,8 @@ impl Node {
         to: ReplyTo,
         work: impl Future<Output = Reply> + Send + 'static,
     ) {
-        let peer = Arc::clone(peer);
-        self.runtime.spawn(async move {
-            let mut out = BytesMut::new();
-            work.await.encode(to, &mut out);
-            // A closed connection has nobody left to tell.
-            let _ = peer.push(out.freeze());
-        });
+        let pending = PendingReply::new(peer, to);
+        self.runtime.spawn(async move { pending.answer(&work.await) });
     }
 }
 

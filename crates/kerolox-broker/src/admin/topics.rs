@@ -10,6 +10,7 @@ use kerolox_wire::names::{QueueId, QueueOffset, TopicName};
 use kerolox_wire::reply::{Reply, ReplyTo};
 use kerolox_wire::response::ResponseCode;
 
+use crate::aside::PendingReply;
 use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::topic::{FilterType, Perm, Topic};
@@ -28,13 +29,10 @@ impl Node {
             self.refused("create topic", peer, &refusal);
             return Reply::from(refusal).encode(to, out);
         }
-        let (node, peer) = (Arc::clone(self), Arc::clone(peer));
+        let (node, pending) = (Arc::clone(self), PendingReply::new(peer, to));
         self.runtime.spawn(async move {
             node.announce_one(name.as_str()).await;
-            let mut out = BytesMut::new();
-            Reply::ok().encode(to, &mut out);
-            // A closed connection has nobody left to tell.
-            let _ = peer.push(out.freeze());
+            pending.answer(&Reply::ok());
         });
     }
 

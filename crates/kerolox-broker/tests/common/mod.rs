@@ -255,6 +255,9 @@ impl Clock for TestClock {
     }
 }
 
+/// Applying it panics.
+pub(crate) const PANICKING_SETTING: &str = "panic=now";
+
 /// Settings of which one may be changed.
 #[derive(Default)]
 pub(crate) struct Settings {
@@ -271,6 +274,7 @@ impl LiveSettings for Settings {
     }
 
     fn update(&self, text: &str) -> Result<Vec<(String, String)>, String> {
+        assert_ne!(text, PANICKING_SETTING, "asked to");
         let changes: Vec<(String, String)> = text
             .lines()
             .filter_map(|line| line.split_once('='))
