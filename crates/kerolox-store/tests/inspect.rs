@@ -164,9 +164,9 @@ fn clean_directory_has_no_findings() {
     assert_eq!(found(&report), [("topics.table-missing", 1)]);
     assert_eq!((report.records, report.units, report.queues), (120, 120, 4));
     assert!(report.log_files > 3 && report.index_files == 1 && report.log_end > 4096 * 3);
-    let (table, added) = topics_from_queues(&SOUND, dir.path()).unwrap().unwrap();
-    assert_eq!(added, ["T: 3 queues", "U: 1 queues"]);
-    let config = &table.topic_config_table["T"];
+    let topics = topics_from_queues(&SOUND, dir.path()).unwrap();
+    assert_eq!(topics.added, [("T".to_owned(), 3), ("U".to_owned(), 1)]);
+    let config = &topics.table.topic_config_table["T"];
     assert_eq!((config.read_queue_nums, config.write_queue_nums, config.perm), (3, 3, 6));
 }
 
@@ -301,8 +301,8 @@ fn tables_are_compared_with_the_queues() {
     let expected =
         [("table.damaged", 1), ("topics.queues-without-topic", 1), ("offsets.beyond-end", 1), ("delay.beyond-end", 1)];
     assert_eq!(found(&report), expected);
-    let (table, added) = topics_from_queues(&SOUND, dir.path()).unwrap().unwrap();
-    assert_eq!((table.topic_config_table.len(), added), (2, vec!["U: 1 queues".to_owned()]));
+    let topics = topics_from_queues(&SOUND, dir.path()).unwrap();
+    assert_eq!((topics.table.topic_config_table.len(), topics.added), (2, vec![("U".to_owned(), 1)]));
 }
 
 #[test]

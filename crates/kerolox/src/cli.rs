@@ -15,6 +15,7 @@ use crate::config::settings::Settings;
 use crate::config::table::Role;
 use crate::config::{docs, roles};
 use crate::serve::{self, Standalone};
+use crate::store_tool::{self, StoreCommand};
 use crate::{admin, logging, migrate, protocol};
 
 /// A message broker in the place of Apache RocketMQ.
@@ -54,6 +55,11 @@ enum RoleCommand {
     Migrate {
         #[command(subcommand)]
         what: MigrateCommand,
+    },
+    /// Check, repair or print the data directory of a broker that does not run
+    Store {
+        #[command(subcommand)]
+        what: StoreCommand,
     },
     /// Print a script that lets a shell complete the words of kerolox and mqadmin, as in `source <(kerolox completion bash)`
     Completion {
@@ -179,6 +185,7 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
         RoleCommand::Migrate { what: MigrateCommand::Check { dir, config_file } } => {
             migrate::check(&dir, config_file.as_deref())
         }
+        RoleCommand::Store { what } => store_tool::run(what),
         RoleCommand::Shutdown { role, timeout } => serve::shutdown::run(role.as_deref(), Duration::from_secs(timeout)),
         RoleCommand::Completion { shell } => print(&completion(shell)),
         RoleCommand::Docs { page: Page::Config } => print(&docs::page()),

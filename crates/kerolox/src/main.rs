@@ -10,6 +10,7 @@ mod migrate;
 mod otel;
 mod protocol;
 mod serve;
+mod store_tool;
 
 use std::process::ExitCode;
 

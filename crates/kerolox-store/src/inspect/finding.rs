@@ -35,6 +35,20 @@ pub enum Remedy {
 }
 
 impl Remedy {
+    /// The stable id.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::NextStart => "next-start",
+            Self::Repair => "repair",
+            Self::RepairTopics => "repair-topics",
+            Self::ForgetLog => "forget-log",
+            Self::Backup => "backup",
+            Self::Operator => "operator",
+            Self::None => "none",
+        }
+    }
+
     /// The sentence shown to the operator.
     #[must_use]
     pub const fn sentence(self) -> &'static str {

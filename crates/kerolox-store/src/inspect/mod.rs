@@ -26,13 +26,13 @@ mod walk;
 pub use finding::{FINDINGS_PER_KIND_MAX, Finding, Findings, Kind, Remedy, Severity};
 pub use log::{LogFile, LogFiles};
 pub use progress::{Progress, Silent};
-pub use queues::{QueueFiles, QueueTable};
-pub use tables::topics_from_queues;
+pub use tables::{RecoveredTopics, topics_from_queues};
 pub use walk::{Item, Walk};
 
 use agreement::Agreement;
 use index::{Against, IndexFiles};
 use log::Records;
+use queues::QueueTable;
 use tables::Tables;
 
 /// Store times may step back a little between threads.

@@ -22,40 +22,36 @@ const LIGHT_QUEUE_PREFIX: &str = "%LMQ%";
 
 /// One queue as its files are.
 #[derive(Debug, Clone)]
-pub struct QueueFiles {
+pub(super) struct QueueFiles {
     /// The topic.
-    pub topic: String,
+    pub(super) topic: String,
     /// Number within the topic.
-    pub id: u32,
+    pub(super) id: u32,
     /// Its folder.
-    pub dir: PathBuf,
-    /// Queue offset of the first unit that there is a file for.
-    pub begin: u64,
+    pub(super) dir: PathBuf,
     /// Queue offset behind the last taken unit.
-    pub end: u64,
+    pub(super) end: u64,
     /// The first unit of a message: queue offset and log offset.
-    pub first: Option<(u64, u64)>,
+    pub(super) first: Option<(u64, u64)>,
     /// Log offset behind the record of the last unit.
-    pub log_end: u64,
+    pub(super) log_end: u64,
     /// Units whose record is not before the log's first.
-    pub live: u64,
+    pub(super) live: u64,
     /// Units that the log confirmed.
-    pub confirmed: u64,
+    pub(super) confirmed: u64,
     /// Something is wrong that a rebuild mends.
-    pub damaged: bool,
+    pub(super) damaged: bool,
     files: Vec<(u64, u64)>,
 }
 
 impl QueueFiles {
     /// Its name in messages: topic and number.
-    #[must_use]
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{}/{}", self.topic, self.id)
     }
 
     /// Bytes of its files.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.files.iter().fold(0, |sum, (_, len)| sum.saturating_add(*len))
     }
 
@@ -71,7 +67,7 @@ impl QueueFiles {
 }
 
 /// All queues of a store.
-pub struct QueueTable<'a> {
+pub(super) struct QueueTable<'a> {
     disk: &'a dyn Disk,
     root: PathBuf,
     queues: Vec<QueueFiles>,
@@ -84,7 +80,7 @@ impl<'a> QueueTable<'a> {
     ///
     /// # Errors
     /// When a folder cannot be listed.
-    pub fn find(disk: &'a dyn Disk, root: &Path, findings: &mut Findings) -> io::Result<Self> {
+    pub(super) fn find(disk: &'a dyn Disk, root: &Path, findings: &mut Findings) -> io::Result<Self> {
         let root = root.to_path_buf();
         let mut table = Self { disk, root, queues: Vec::new(), by_name: BTreeMap::new(), windows: BTreeMap::new() };
         for entry in sorted(disk, &table.root)? {
@@ -104,26 +100,23 @@ impl<'a> QueueTable<'a> {
     }
 
     /// The queues.
-    #[must_use]
-    pub fn queues(&self) -> &[QueueFiles] {
+    pub(super) fn queues(&self) -> &[QueueFiles] {
         &self.queues
     }
 
     /// Number of the queue in [`Self::queues`], if there is one.
-    #[must_use]
-    pub fn number(&self, topic: &str, id: u32) -> Option<usize> {
+    pub(super) fn number(&self, topic: &str, id: u32) -> Option<usize> {
         self.by_name.get(topic)?.get(&id).copied()
     }
 
     /// Topics with their numbers of queues, as the folders say: highest number and one.
-    pub fn topics(&self) -> impl Iterator<Item = (&str, u32)> {
+    pub(super) fn topics(&self) -> impl Iterator<Item = (&str, u32)> {
         let queues = |ids: &BTreeMap<u32, usize>| ids.keys().next_back().map_or(0, |id| id.saturating_add(1));
         self.by_name.iter().map(move |(topic, ids)| (topic.as_str(), queues(ids)))
     }
 
     /// Whether the topic has any queue.
-    #[must_use]
-    pub fn has_topic(&self, topic: &str) -> bool {
+    pub(super) fn has_topic(&self, topic: &str) -> bool {
         self.by_name.contains_key(topic)
     }
 
@@ -132,8 +125,7 @@ impl<'a> QueueTable<'a> {
     }
 
     /// Bytes of all files.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.queues.iter().fold(0, |sum, queue| sum.saturating_add(queue.bytes()))
     }
 
@@ -248,7 +240,6 @@ fn new_queue(topic: &str, id: u32, dir: PathBuf, files: Vec<(u64, u64)>) -> Queu
         topic: topic.to_owned(),
         id,
         dir,
-        begin,
         end: begin,
         first: None,
         log_end: 0,

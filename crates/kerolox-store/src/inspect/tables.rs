@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kerolox_wire::body::{DelayOffsets, OffsetTable, SubscriptionGroupTable, TopicConfig, TopicConfigTable, from_json};
-use kerolox_wire::names::{TopicName, topics};
+use kerolox_wire::names::topics;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::finding::{Finding, Findings, Kind};
@@ -147,32 +147,39 @@ fn previous(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// `topics.json` as it is, or as its previous text was, with the topics of all queues on the disk that it lacks; `None`
-/// when it lacks none.
+/// `topics.json` with the topics of all queues on the disk.
+#[derive(Debug)]
+pub struct RecoveredTopics {
+    /// What the file says, or its previous text, and what it lacked.
+    pub table: TopicConfigTable,
+    /// The topics that it lacked, with their numbers of queues.
+    pub added: Vec<(String, i32)>,
+    /// Why neither the file nor its previous text can be read: topics without queues are not known then.
+    pub unreadable: Option<String>,
+}
+
+/// Reads `topics.json` and adds the topics of all queues on the disk that it lacks: as many queues as the highest number
+/// says, readable and writable.
 ///
 /// # Errors
 /// When the folder of the queues cannot be listed.
-pub fn topics_from_queues(disk: &dyn Disk, root: &Path) -> io::Result<Option<(TopicConfigTable, Vec<String>)>> {
+pub fn topics_from_queues(disk: &dyn Disk, root: &Path) -> io::Result<RecoveredTopics> {
     let mut findings = Findings::default();
     let queues = QueueTable::find(disk, &root.join("consumequeue"), &mut findings)?;
     let path = root.join("config").join("topics.json");
     let readable = read::<TopicConfigTable>(disk, &path, &mut findings);
-    let replace = findings.count(Kind::TableDamaged) > 0;
-    let mut table = readable.unwrap_or_default();
-    let mut added = Vec::new();
+    let unreadable = findings.of(Kind::TableDamaged).next().map(|finding| finding.why.clone());
+    let mut topics = RecoveredTopics { table: readable.unwrap_or_default(), added: Vec::new(), unreadable };
     for (topic, count) in queues.topics().filter(|(topic, _)| !is_made_at_start(topic)) {
-        if table.topic_config_table.contains_key(topic) || TopicName::parse(topic).is_err() {
+        if topics.table.topic_config_table.contains_key(topic) {
             continue;
         }
         let nums = i32::try_from(count).unwrap_or(i32::MAX);
-        let config = TopicConfig {
-            topic_name: topic.to_owned(),
-            read_queue_nums: nums,
-            write_queue_nums: nums,
-            ..TopicConfig::default()
-        };
-        table.topic_config_table.insert(topic.to_owned(), config);
-        added.push(format!("{topic}: {nums} queues"));
+        let topic_name = topic.to_owned();
+        let config =
+            TopicConfig { topic_name, read_queue_nums: nums, write_queue_nums: nums, ..TopicConfig::default() };
+        topics.table.topic_config_table.insert(topic.to_owned(), config);
+        topics.added.push((topic.to_owned(), nums));
     }
-    Ok((replace || !added.is_empty()).then_some((table, added)))
+    Ok(topics)
 }

@@ -142,8 +142,10 @@ impl<'a> Walk<'a> {
             let piece = PIECE.min(left);
             self.fill(file, at, piece);
             let held = self.held(at, piece);
-            blank &= held.iter().all(|byte| *byte == 0);
-            let candidates = candidates(held, at);
+            // Most of what is walked here is the unused rest of the last file.
+            let zeros = is_zeros(held);
+            let candidates = if zeros { Vec::new() } else { candidates(held, at) };
+            blank &= zeros;
             for candidate in candidates.into_iter().filter(|candidate| *candidate > from) {
                 if self.is_sound(file, candidate) {
                     return (candidate, blank && candidate == at);
@@ -246,6 +248,11 @@ impl<'a> Walk<'a> {
             _ => self.unreadable.push_back((at..end, why.to_string())),
         }
     }
+}
+
+fn is_zeros(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|chunk| ZEROS.starts_with(chunk))
 }
 
 /// Offsets at which a record or a filler may begin, by the magic number behind its size.
