@@ -38,7 +38,7 @@ impl DelayProgress {
         Ok(Self { next: read.offset_table, dirty: false })
     }
 
-    fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         to_json_pretty(&DelayOffsets { offset_table: self.next.clone() })
     }
 

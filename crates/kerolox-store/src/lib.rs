@@ -19,6 +19,9 @@ pub mod disk;
 mod dispatch;
 mod error;
 mod flush;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod index;
 mod lookup;
 mod mark;

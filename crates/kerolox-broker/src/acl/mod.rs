@@ -5,6 +5,8 @@
 
 mod address;
 mod edit;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod need;
 mod rules;
 mod yaml;

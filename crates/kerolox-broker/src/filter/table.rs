@@ -176,7 +176,12 @@ impl Filters {
     /// # Errors
     /// When the disk fails.
     pub(crate) fn save(&self, disk: &dyn Disk, path: &Path) -> Result<bool, TableError> {
-        self.changes.save(disk, path, || to_json_pretty(&self.table.lock().to_stored()))
+        self.changes.save(disk, path, || self.to_json())
+    }
+
+    /// The text of `consumerFilter.json`.
+    pub(crate) fn to_json(&self) -> String {
+        to_json_pretty(&self.table.lock().to_stored())
     }
 }
 
