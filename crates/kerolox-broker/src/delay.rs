@@ -49,7 +49,7 @@ impl DelayProgress {
         Ok(Self { next: Mutex::new(read.offset_table), changes: Changes::default() })
     }
 
-    fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         to_json_pretty(&DelayOffsets { offset_table: self.table() })
     }
 

@@ -13,6 +13,9 @@ mod delay;
 mod dispatch;
 mod figures;
 mod filter;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod hold;
 mod membership;

@@ -120,7 +120,9 @@ fn parse(text: &[u8]) -> Result<Vec<(String, String)>, SettingError> {
         return Err(SettingError::Text(format!("{} bytes, the limit is {REQUEST_SIZE_MAX}", text.len())));
     }
     let mut pairs = Vec::new();
-    PropertiesIter::new(text)
+    // The reader takes the first bytes for a mark of another encoding, and panics where that encoding ends early.
+    let text = [b"\n", text].concat();
+    PropertiesIter::new(text.as_slice())
         .read_into(|key, value| pairs.push((key, value)))
         .map_err(|error| SettingError::Text(error.to_string()))?;
     Ok(pairs)
@@ -181,6 +183,14 @@ mod tests {
         assert_eq!(settings.text(), "listenPort=9876\norderMessageEnable=true\n");
         settings.change(b"").unwrap();
         assert!(settings.order_message_enable());
+    }
+
+    #[test]
+    fn marks_of_other_encodings_are_no_marks() {
+        for text in [&b"\xEF"[..], b"\xEF\xBB", b"\xFF\xFE\xFF", b"\xFE\xFF\0"] {
+            let refused = Settings::new(&[], false, None).change(text);
+            assert!(matches!(refused, Err(SettingError::NotChangeable { .. })), "{text:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,9 @@ mod dispatch;
 mod error;
 mod fetch;
 mod flush;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod index;
 pub mod inspect;
 mod lookup;

@@ -128,12 +128,19 @@ impl UniqueKey {
     /// The latest time before `now_ms` at which the key can have been made, for a client that counts months in UTC.
     #[must_use]
     pub fn made_at_ms(&self, now_ms: i64) -> i64 {
-        let this_month = month_start_ms(now_ms);
         let span = i64::from(self.since_month_start_ms);
-        if this_month.saturating_add(span) < now_ms {
-            return this_month.saturating_add(span);
+        let (mut start, mut end) = (month_start_ms(now_ms), now_ms);
+        // The month before a short one has 31 days, so a key that fits neither this one nor the last is of that one.
+        for _ in 0..2 {
+            let made = start.saturating_add(span);
+            if made < end {
+                return made;
+            }
+            // Where the clocks were put forward a month seems an hour longer.
+            end = now_ms.min(start.saturating_add(HOUR_MS));
+            start = month_start_ms(start.saturating_sub(1));
         }
-        month_start_ms(this_month.saturating_sub(1)).saturating_add(span)
+        now_ms.min(start.saturating_add(span))
     }
 }
 
@@ -213,6 +220,7 @@ impl Hex {
 }
 
 const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
 
 /// When the UTC month of a time began.
 fn month_start_ms(ms: i64) -> i64 {
@@ -261,6 +269,16 @@ mod tests {
             ("C0A8000100002A9F8000000000000000", IdError::Offset),
         ] {
             assert_eq!(MessageId::parse(hex), Err(error), "{hex}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_the_31st_is_not_of_a_short_month() {
+        // 2024-01-31T01:00:00Z, looked at on the 1st and on the 5th of March.
+        let made = 1_706_662_800_000;
+        let key = UniqueKey::generate("127.0.0.1".parse().unwrap(), 1, 2, made, &|_| 0, 3);
+        for now in [1_709_254_800_000, 1_709_600_400_000] {
+            assert_eq!(key.made_at_ms(now), made);
         }
     }
 

@@ -4,6 +4,8 @@
 //! looked at again and again, and when it has changed and is good, its rules count from then on.
 
 mod edit;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod need;
 mod rules;
 mod yaml;

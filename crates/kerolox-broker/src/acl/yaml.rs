@@ -102,7 +102,7 @@ impl Node {
         match self {
             Self::Plain(text) if text.is_empty() => Yaml::Null,
             // The library writes such a scalar as it is.
-            Self::Plain(text) if !text.contains('\n') => Yaml::Real(text.clone()),
+            Self::Plain(text) if is_plain_anywhere(text) => Yaml::Real(text.clone()),
             // A text of JSON is one of YAML, and no reader takes it for a number or a date.
             Self::Plain(text) | Self::Text(text) => Yaml::Real(serde_json::Value::from(text.as_str()).to_string()),
             Self::List(list) => Yaml::Array(list.iter().map(Self::yaml).collect()),
@@ -119,6 +119,14 @@ impl Node {
             Self::Map(pairs) => 1 + pairs.iter().map(|(key, value)| key.size() + value.size()).sum::<usize>(),
         }
     }
+}
+
+/// Whether a scalar without quotes is the same one in a list, as a name and as a value. In brackets other characters have a
+/// meaning than outside of them.
+fn is_plain_anywhere(text: &str) -> bool {
+    let plain = Node::Plain(text.to_owned());
+    let expected = Node::List(vec![plain.clone(), Node::Map(vec![(plain.clone(), plain)])]);
+    !text.contains('\n') && Node::parse(&format!("- {text}\n- {text}: {text}\n")) == Ok(expected)
 }
 
 /// Builds the tree from the parser's events.
@@ -161,7 +169,9 @@ impl EventReceiver for Tree {
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(1);
                 let plain = style == TScalarStyle::Plain && tag.is_none();
-                self.add(if plain { Node::Plain(text) } else { Node::Text(text) }, anchor);
+                let node = if plain { Node::Plain(text) } else { Node::Text(text) };
+                // All spellings of nothing are the same name.
+                self.add(if node.is_null() { Node::Plain(String::new()) } else { node }, anchor);
             }
             Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
                 self.count(1);
@@ -213,6 +223,17 @@ mod tests {
         let written = tree.write().unwrap();
         assert_eq!(Node::parse(&written).unwrap().get("c"), tree.get("c"), "{written}");
         assert!(written.contains("a: 00123456\nb: \"12345678\"\n"), "{written}");
+    }
+
+    #[test]
+    fn scalars_of_brackets_keep_their_text_outside() {
+        for text in ["a: [x, |]", "a: [x, >]", "a: [? b]", "a: [k: v]", "a: ['x', !]", "[~]: null"] {
+            let Ok(tree) = Node::parse(text) else { continue };
+            let written = tree.write().unwrap();
+            let Ok(again) = Node::parse(&written) else { panic!("{text}: {written}") };
+            let scalars = |tree: &Node| format!("{tree:?}").replace("Plain", "Text");
+            assert_eq!(scalars(&again), scalars(&tree), "{written}");
+        }
     }
 
     #[test]

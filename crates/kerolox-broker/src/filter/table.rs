@@ -182,7 +182,12 @@ impl Filters {
         path: &Path,
         before: impl FnOnce() -> io::Result<()>,
     ) -> Result<bool, TableError> {
-        self.changes.save_after(disk, path, || to_json_pretty(&self.table.lock().to_stored()), before)
+        self.changes.save_after(disk, path, || self.to_json(), before)
+    }
+
+    /// The text of `consumerFilter.json`.
+    pub(crate) fn to_json(&self) -> String {
+        to_json_pretty(&self.table.lock().to_stored())
     }
 }
 

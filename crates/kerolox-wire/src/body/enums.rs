@@ -28,6 +28,11 @@ macro_rules! by_name {
                 }
             }
 
+            /// What counts where nothing is said.
+            fn or_default(self) -> Self {
+                if self == Self::Unset { Self::default() } else { self }
+            }
+
             /// The one of that name.
             #[must_use]
             pub fn from_name(name: &str) -> Self {
@@ -62,12 +67,12 @@ macro_rules! by_name {
                     }
 
                     fn visit_str<E: de::Error>(self, name: &str) -> Result<$type, E> {
-                        Ok($type::from_name(name))
+                        Ok($type::from_name(name).or_default())
                     }
 
                     fn visit_i64<E: de::Error>(self, number: i64) -> Result<$type, E> {
                         let known = usize::try_from(number).ok().and_then(|number| $type::ALL.get(number));
-                        Ok(known.copied().unwrap_or($type::Unset))
+                        Ok(known.copied().unwrap_or_default())
                     }
                 }
 

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use java_properties::{LineContent, PropertiesIter};
 
+/// What some editors put before a text in UTF-8.
+const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// One `key=value` of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pair {
@@ -30,23 +33,23 @@ pub(crate) struct BadLine {
 pub(crate) fn parse(bytes: &[u8]) -> (Vec<Pair>, Vec<BadLine>) {
     let lines: Vec<&[u8]> = natural_lines(bytes).collect();
     let (mut pairs, mut bad) = (Vec::new(), Vec::new());
-    // A backslash before the end of the text would hide its last line from the reader.
-    let mut text = bytes.to_vec();
-    text.extend_from_slice(b"\n\n");
+    // The reader takes the first bytes for a mark of another encoding, and panics where that encoding ends early: so the
+    // text begins on its second line. A backslash before the end of the text would hide its last line.
+    let text = [b"\n", bytes.strip_prefix(UTF8_MARK).unwrap_or(bytes), b"\n\n"].concat();
     for line in PropertiesIter::new(text.as_slice()) {
         match line {
             Ok(line) => {
-                let number = line.line_number();
+                let number = line.line_number().saturating_sub(1);
                 if let LineContent::KVPair(key, value) = line.consume_content() {
                     pairs.push(Pair { key: key.trim().to_owned(), value: value.trim().to_owned(), line: number });
                 }
             }
             Err(error) => {
-                let number = error.line_number().unwrap_or(0);
+                let number = error.line_number().unwrap_or(0).saturating_sub(1);
                 // Java does not look at escapes in comments.
                 let text = lines.get(number.saturating_sub(1)).copied().unwrap_or_default().trim_ascii_start();
                 if !text.starts_with(b"#") && !text.starts_with(b"!") {
-                    bad.push(BadLine { line: number, why: error.to_string() });
+                    bad.push(BadLine { line: number, why: without_line(&error.to_string()) });
                 }
                 if number == 0 {
                     break;
@@ -55,6 +58,11 @@ pub(crate) fn parse(bytes: &[u8]) -> (Vec<Pair>, Vec<BadLine>) {
         }
     }
     (pairs, bad)
+}
+
+/// The reader's sentence without its own count of lines.
+fn without_line(why: &str) -> String {
+    why.split(" (line_number").next().unwrap_or_default().to_owned()
 }
 
 /// Writes `key=value` so that a reader of `.properties` gets the same value back, whatever encoding it assumes.
@@ -199,6 +207,14 @@ mod tests {
         let (found, bad) = parse(b"a=1\nb=\\uZZZZ\nc=3\n");
         assert_eq!(bad.iter().map(|bad| bad.line).collect::<Vec<_>>(), [2]);
         assert_eq!(found.iter().map(|pair| pair.key.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+    }
+
+    #[test]
+    fn marks_of_other_encodings_are_no_marks() {
+        for text in [&b"\xEF"[..], b"\xEF\xBB", b"\xFF\xFE\xFF", b"\xFE\xFF\0", b"\xFF\xFEa=1\n\xD8"] {
+            assert_eq!(parse(text).1, [], "{text:?}");
+        }
+        assert_eq!(parse(b"\xEF\xBB\xBFa=1").0, [Pair { key: "a".into(), value: "1".into(), line: 1 }]);
     }
 
     #[test]

@@ -1,0 +1,4 @@
+//! The target `accounts`.
+#![no_main]
+
+kerolox_fuzz::target!(accounts);

@@ -1,0 +1,4 @@
+//! The target `batch`.
+#![no_main]
+
+kerolox_fuzz::target!(batch);

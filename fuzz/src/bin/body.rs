@@ -1,0 +1,4 @@
+//! The target `body`.
+#![no_main]
+
+kerolox_fuzz::target!(body);

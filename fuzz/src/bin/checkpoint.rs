@@ -1,0 +1,4 @@
+//! The target `checkpoint`.
+#![no_main]
+
+kerolox_fuzz::target!(checkpoint);

@@ -1,0 +1,4 @@
+//! The target `conf`.
+#![no_main]
+
+kerolox_fuzz::target!(conf);

@@ -1,0 +1,4 @@
+//! The target `filter`.
+#![no_main]
+
+kerolox_fuzz::target!(filter);

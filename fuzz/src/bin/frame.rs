@@ -1,0 +1,4 @@
+//! The target `frame`.
+#![no_main]
+
+kerolox_fuzz::target!(frame);

@@ -1,0 +1,4 @@
+//! The target `header_compact`.
+#![no_main]
+
+kerolox_fuzz::target!(header_compact);

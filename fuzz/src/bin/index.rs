@@ -1,0 +1,4 @@
+//! The target `index`.
+#![no_main]
+
+kerolox_fuzz::target!(index);

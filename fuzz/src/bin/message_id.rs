@@ -1,0 +1,4 @@
+//! The target `message_id`.
+#![no_main]
+
+kerolox_fuzz::target!(message_id);

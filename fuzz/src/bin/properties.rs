@@ -1,0 +1,4 @@
+//! The target `properties`.
+#![no_main]
+
+kerolox_fuzz::target!(properties);

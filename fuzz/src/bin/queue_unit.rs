@@ -1,0 +1,4 @@
+//! The target `queue_unit`.
+#![no_main]
+
+kerolox_fuzz::target!(queue_unit);

@@ -1,0 +1,4 @@
+//! The target `record`.
+#![no_main]
+
+kerolox_fuzz::target!(record);

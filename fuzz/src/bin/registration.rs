@@ -1,0 +1,4 @@
+//! The target `registration`.
+#![no_main]
+
+kerolox_fuzz::target!(registration);

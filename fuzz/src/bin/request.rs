@@ -1,0 +1,4 @@
+//! The target `request`.
+#![no_main]
+
+kerolox_fuzz::target!(request);

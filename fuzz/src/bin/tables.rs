@@ -1,0 +1,4 @@
+//! The target `tables`.
+#![no_main]
+
+kerolox_fuzz::target!(tables);

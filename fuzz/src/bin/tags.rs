@@ -1,0 +1,4 @@
+//! The target `tags`.
+#![no_main]
+
+kerolox_fuzz::target!(tags);

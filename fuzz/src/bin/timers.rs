@@ -1,0 +1,4 @@
+//! The target `timers`.
+#![no_main]
+
+kerolox_fuzz::target!(timers);
