@@ -82,7 +82,7 @@ class History:
                               stderr=subprocess.STDOUT, text=True, errors="replace")
         if done.returncode:
             said = [line for line in done.stdout.splitlines() if not line.startswith("FAILED") and " WARN " not in line]
-            raise ledger.Broken("the broker does not start: %s" % " | ".join(said[-2:]))
+            raise ledger.Violation("the broker does not start: %s" % " | ".join(said[-2:]))
         self.check_shim()
 
     def check_shim(self):
@@ -110,7 +110,7 @@ class History:
         os.close(self.process)
         self.process = None
         if not ended:
-            raise ledger.Broken("the broker did not end")
+            raise ledger.Violation("the broker did not end")
 
     def run(self, rounds):
         self.start()
@@ -127,7 +127,7 @@ class History:
         self.ledger.check_finally(conn)
         conn.close()
         if self.ledger.sent < 20 * rounds:
-            raise ledger.Broken("too few messages were sent to prove anything")
+            raise ledger.Violation("too few messages were sent to prove anything")
 
     def round(self, end):
         """Load, an end, a start and a check."""
