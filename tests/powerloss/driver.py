@@ -32,6 +32,7 @@ SCENARIOS = {
     "new-folder": ["power", "torn"],
     "deletions": ["kill", "power", "torn"],
     "mixed": ["any"],
+    "planted": ["stop-power"],      # never torn: what is not synced must not survive by chance
 }
 ENDS = ("power", "torn", "kill", "kill-start-power", "stop-power", "failed-kill", "failed-power")
 LOG, SIDE_FILES = "/commitlog/", ("/consumequeue/", "/index/", "/config/", "checkpoint")
@@ -141,7 +142,7 @@ class History:
         power_lost = end not in ("kill", "failed-kill")
         if power_lost:
             self.losses += 1
-            torn = end == "torn" or end != "power" and self.rng.random() < 0.5
+            torn = end == "torn" or end != "power" and self.a.scenario != "planted" and self.rng.random() < 0.5
             self.disk.lose_power(self.rng if torn else None)
         self.start()
         conn = mq.Conn(self.a.address)
