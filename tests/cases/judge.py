@@ -13,20 +13,20 @@ HUNG_SECONDS = 4.0          # l8: the write did hang, or the case shows nothing
 INDEX_SECONDS = 1.0         # l12: until a waiting pull is answered while the index cannot be written
 
 
-class Wrong(Exception):
+class Failure(Exception):
     pass
 
 
 def find(pattern, text):
     """The groups of the first match."""
     if not (found := re.search(pattern, text)):
-        raise Wrong("it did not say what was expected: %s" % text.strip()[-300:])
+        raise Failure("it did not say what was expected: %s" % text.strip()[-300:])
     return found.groups()
 
 
 def need(good, text):
     if not good:
-        raise Wrong(text)
+        raise Failure(text)
     return text
 
 
@@ -91,7 +91,7 @@ def main():
         text = f.read()
     try:
         print("ok   %s: %s" % (name, CASES[name](text)))
-    except Wrong as e:
+    except Failure as e:
         print("FAIL %s: %s" % (name, e))
         return 1
     return 0

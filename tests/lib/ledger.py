@@ -1,4 +1,4 @@
-"""What a broker told its clients, and whether it keeps to it after a crash.
+"""What a broker acknowledged to its clients, and the checks of it after a crash.
 
 Four things are kept: the queues of a topic that several producers send to, a group that consumes them, delayed messages, and
 a topic that is deleted and made again. Each has a `check` that is run after every start. `everything` says that nothing
@@ -12,13 +12,13 @@ import mq
 
 TOPIC, QUEUES, GROUP = "Crash", 8, "CrashGroup"
 LATE, LATE_STORED, LATE_LEVEL = "CrashLate", "SCHEDULE_TOPIC_XXXX", 1
-AGAIN = "CrashAgain"
+VOLATILE = "CrashVolatile"
 BODY = struct.Struct(">IIQ")  # round or generation, sender, sequence
 END_WAIT = 5.0                # seconds that the queues may take to follow the log
 
 
-class Broken(AssertionError):
-    """The broker did not keep to what it told."""
+class Violation(AssertionError):
+    """The broker broke a promise."""
 
 
 def ended_at(conn, topic, queue, due, why="read after an earlier power loss"):
@@ -29,7 +29,7 @@ def ended_at(conn, topic, queue, due, why="read after an earlier power loss"):
         if end >= due and end == last:
             return end
         if time.monotonic() > until:
-            raise Broken("%s/%d ends at %d, offset %d was %s" % (topic, queue, end, due - 1, why))
+            raise Violation("%s/%d ends at %d, offset %d was %s" % (topic, queue, end, due - 1, why))
         last = end
         time.sleep(0.02)
 
@@ -39,34 +39,33 @@ def read(conn, topic, queue, first, end):
     try:
         yield from conn.drain(topic, queue, first, end)
     except mq.Refused as e:
-        raise Broken("%s/%d cannot be read: %s" % (topic, queue, e)) from e
+        raise Violation("%s/%d cannot be read: %s" % (topic, queue, e)) from e
 
 
-class Told:
+class OffsetMap:
     """Offsets of a queue with the message that was acknowledged, or given to a consumer, under each."""
 
     def __init__(self):
-        self.messages = {}      # offset -> (sequence, body)
+        self.messages, self.end = {}, 0     # offset -> (sequence, hash of the body); behind the last of them
 
     def add(self, where, offset, sequence, body):
-        if self.messages.setdefault(offset, (sequence, body)) != (sequence, body):
-            raise Broken("%s: offset %d is told for message %d and for %d" % (where, offset, self.messages[offset][0], sequence))
+        message = (sequence, hash(body))
+        if self.messages.setdefault(offset, message) != message:
+            raise Violation("%s: offset %d was given to message %d and to %d" % (where, offset, self.messages[offset][0], sequence))
+        self.end = max(self.end, offset + 1)
 
     def compare(self, where, r, sequence):
-        """Whether the record's offset was told at all; fails when it was told for another message."""
+        """Whether the offset of the record is known; fails when it is known for another message."""
         due = self.messages.get(r.queue_offset)
-        if due is not None and due != (sequence, r.body):
-            raise Broken("%s: offset %d holds message %d, told was %d" % (where, r.queue_offset, sequence, due[0]))
+        if due is not None and due != (sequence, hash(r.body)):
+            raise Violation("%s: offset %d holds message %d, known was %d" % (where, r.queue_offset, sequence, due[0]))
         return due is not None
 
-    def end(self):
-        return max(self.messages, default=-1) + 1
-
     def cut(self, end):
-        gone = [o for o in self.messages if o >= end]
-        for o in gone:
-            del self.messages[o]
-        return len(gone)
+        """Forgets what was at `end` and behind it; how many messages that were."""
+        gone = sum(self.messages.pop(o, None) is not None for o in range(end, self.end))
+        self.end = min(self.end, end)
+        return gone
 
 
 class Queue:
@@ -74,8 +73,9 @@ class Queue:
 
     def __init__(self, number):
         self.number, self.name = number, "%s/%d" % (TOPIC, number)
-        self.acknowledged, self.consumed = Told(), Told()
+        self.acknowledged, self.consumed = OffsetMap(), OffsetMap()
         self.stored = []                # (sequence, sender) at each offset, as the last check found it
+        self.last = {}                  # the last sequence of each sender in it
         self.durable = 0                # the end after the last power loss
         self.position = 0               # what the group reads next
         self.reached = 0                # the furthest it ever was
@@ -83,15 +83,18 @@ class Queue:
         self.saved_durably = 0          # its offset after the last power loss
 
     def forget_from(self, offset, seen):
-        for sequence, _ in self.stored[offset:]:
-            seen.discard(sequence)
+        """Takes what is stored from there on for unknown."""
+        if offset >= len(self.stored):
+            return
+        seen.difference_update(sequence for sequence, _ in self.stored[offset:])
         del self.stored[offset:]
+        self.last = {sender: sequence for sequence, sender in self.stored}
 
     def deliver(self, records):
         """What a pull brought to the group; its next offset."""
         for r in records:
             if r.queue_offset != self.position:
-                raise Broken("%s: the group was given offset %d where %d is due" % (self.name, r.queue_offset, self.position))
+                raise Violation("%s: the group was given offset %d where %d is due" % (self.name, r.queue_offset, self.position))
             sequence = BODY.unpack_from(r.body)[2]
             self.acknowledged.compare(self.name, r, sequence)
             self.consumed.add(self.name, r.queue_offset, sequence, r.body)
@@ -102,18 +105,18 @@ class Queue:
     def check_group(self, conn, end, power_lost):
         offset = conn.group_offset(GROUP, TOPIC, self.number)
         if offset > end:
-            raise Broken("%s: the group goes on at %d, the queue ends at %d" % (self.name, offset, end))
+            raise Violation("%s: the group goes on at %d, the queue ends at %d" % (self.name, offset, end))
         if offset > self.reached:
-            raise Broken("%s: the group goes on at %d, it consumed up to %d" % (self.name, offset, self.reached))
+            raise Violation("%s: the group goes on at %d, it consumed up to %d" % (self.name, offset, self.reached))
         saved = self.saved_durably if power_lost else self.saved
         if offset < min(saved, end):
-            raise Broken("%s: the group goes on at %d, an earlier start had %d" % (self.name, offset, saved))
+            raise Violation("%s: the group goes on at %d, an earlier start had %d" % (self.name, offset, saved))
         self.saved = self.position = offset
         if power_lost:
             self.saved_durably = offset
 
 
-class Delayed:
+class DelayedMessages:
     """Delayed messages: each comes at least once."""
 
     def __init__(self):
@@ -134,35 +137,35 @@ class Delayed:
             if not self.due - came:
                 return
             if time.monotonic() > until:
-                raise Broken("%d of %d delayed messages never came, such as %d" % (len(self.due - came), len(self.due), min(self.due - came)))
+                raise Violation("%d of %d delayed messages never came, such as %d" % (len(self.due - came), len(self.due), min(self.due - came)))
             time.sleep(0.05)
 
 
-class Recreated:
+class VolatileTopic:
     """A topic that is deleted and made again under load: what was before is gone, what was acknowledged since is there."""
 
     def __init__(self):
-        self.generation, self.acknowledged = 0, Told()
+        self.generation, self.acknowledged = 0, OffsetMap()
         self.exists = self.deleted = False      # as answered; neither while a request is under way
 
     def made(self):
         self.generation += 1
-        self.exists, self.acknowledged = True, Told()
+        self.exists, self.acknowledged = True, OffsetMap()
 
     def check(self, conn, topics, everything):
-        if self.deleted and AGAIN in topics:
-            raise Broken("%s was deleted, and is there" % AGAIN)
+        if self.deleted and VOLATILE in topics:
+            raise Violation("%s was deleted, and is there" % VOLATILE)
         if not self.exists:
             return
-        if AGAIN not in topics:
-            raise Broken("topics are gone: %s" % AGAIN)
-        end = ended_at(conn, AGAIN, 0, self.acknowledged.end() if everything else 0, "acknowledged")
-        for r in read(conn, AGAIN, 0, 0, end):
+        if VOLATILE not in topics:
+            raise Violation("topics are gone: %s" % VOLATILE)
+        end = ended_at(conn, VOLATILE, 0, self.acknowledged.end if everything else 0, "acknowledged")
+        for r in read(conn, VOLATILE, 0, 0, end):
             generation, _, sequence = BODY.unpack_from(r.body)
             if generation != self.generation:
-                raise Broken("%s: offset %d holds a message from before the topic was deleted (%d, now %d)"
-                             % (AGAIN, r.queue_offset, generation, self.generation))
-            self.acknowledged.compare(AGAIN, r, sequence)
+                raise Violation("%s: offset %d holds a message from before the topic was deleted (%d, now %d)"
+                             % (VOLATILE, r.queue_offset, generation, self.generation))
+            self.acknowledged.compare(VOLATILE, r, sequence)
         self.acknowledged.cut(end)
 
 
@@ -172,7 +175,7 @@ class Ledger:
         self.filler = bytes(rng.randrange(256) for _ in range(1200))
         self.round = self.sequence = 0
         self.queues = [Queue(n) for n in range(QUEUES)]
-        self.delayed, self.recreated = Delayed(), Recreated()
+        self.delayed, self.volatile = DelayedMessages(), VolatileTopic()
         self.seen, self.batches = set(), []
         self.sent = self.refused = self.lost = self.unanswered_found = self.cut_batches = self.generations = 0
         self.key_wait = 0.0
@@ -191,7 +194,7 @@ class Ledger:
         """After a start. Returns how many records are new. Topics whose making was answered are there in any case."""
         topics = conn.topics()
         if missing := {TOPIC, LATE} - topics:
-            raise Broken("topics are gone: %s" % " ".join(sorted(missing)))
+            raise Violation("topics are gone: %s" % " ".join(sorted(missing)))
         fresh = sum(self._check_queue(conn, q, everything, power_lost) for q in self.queues)
         # A batch that was never answered may be cut: the format has no mark that would tell (the kernel ends a long write
         # early when the process is killed). Counted, not judged.
@@ -202,7 +205,7 @@ class Ledger:
         if not everything:
             self.delayed.cut(conn)
         if deletions:
-            self.recreated.check(conn, topics, everything)
+            self.volatile.check(conn, topics, everything)
         for q in self.rng.sample(self.queues, 3):
             if q.stored:
                 self._find_key(conn, self.rng.choice(q.stored[-500:])[0])
@@ -211,17 +214,12 @@ class Ledger:
     def _check_queue(self, conn, q, everything, power_lost):
         end = ended_at(conn, TOPIC, q.number, q.durable)
         if everything:
-            ended_at(conn, TOPIC, q.number, q.acknowledged.end(), "acknowledged")
-            end = ended_at(conn, TOPIC, q.number, q.consumed.end(), "given to a consumer")
+            ended_at(conn, TOPIC, q.number, q.acknowledged.end, "acknowledged")
+            end = ended_at(conn, TOPIC, q.number, q.consumed.end, "given to a consumer")
         q.forget_from(q.durable if power_lost else len(q.stored), self.seen)
-        last, first = {}, len(q.stored)
-        for sequence, sender in q.stored:
-            last[sender] = sequence
+        first = len(q.stored)
         for r in read(conn, TOPIC, q.number, first, end):
-            sequence, sender = self._check_record(q, r)
-            if last.get(sender, 0) >= sequence:
-                raise Broken("%s: message %d of sender %d after %d" % (q.name, sequence, sender, last[sender]))
-            last[sender] = sequence
+            self._check_record(q, r)
         self.lost += q.acknowledged.cut(end)
         q.consumed.cut(end)
         q.reached = min(q.reached, end)
@@ -233,20 +231,22 @@ class Ledger:
     def _check_record(self, q, r):
         sequence, sender = self._identify(q, r)
         if sequence in self.seen:
-            raise Broken("%s: message %d is there twice" % (q.name, sequence))
+            raise Violation("%s: message %d is there twice" % (q.name, sequence))
+        if q.last.get(sender, 0) >= sequence:
+            raise Violation("%s: message %d of sender %d after %d" % (q.name, sequence, sender, q.last[sender]))
         self.seen.add(sequence)
+        q.last[sender] = sequence
         q.stored.append((sequence, sender))
         q.consumed.compare(q.name, r, sequence)
         self.unanswered_found += not q.acknowledged.compare(q.name, r, sequence)
-        return sequence, sender
 
     @staticmethod
     def _identify(q, r):
         _, sender, sequence = BODY.unpack_from(r.body)
         if (r.topic, r.queue) != (TOPIC, q.number):
-            raise Broken("%s: a record of %s/%d" % (q.name, r.topic, r.queue))
+            raise Violation("%s: a record of %s/%d" % (q.name, r.topic, r.queue))
         if r.property("KEYS") != "k%d" % sequence:
-            raise Broken("%s: offset %d has other properties than were sent" % (q.name, r.queue_offset))
+            raise Violation("%s: offset %d has other properties than were sent" % (q.name, r.queue_offset))
         return sequence, sender
 
     def _find_key(self, conn, sequence):
@@ -254,7 +254,7 @@ class Ledger:
         began = time.monotonic()
         while sequence not in (found := [BODY.unpack_from(r.body)[2] for r in conn.query_key(TOPIC, "k%d" % sequence)]):
             if time.monotonic() > began + 15:
-                raise Broken("the key of message %d finds %s" % (sequence, found))
+                raise Violation("the key of message %d finds %s" % (sequence, found))
             time.sleep(0.05)
         self.key_wait = max(self.key_wait, time.monotonic() - began)
 
@@ -263,5 +263,5 @@ class Ledger:
         for q in self.queues:
             again = [self._identify(q, r) for r in read(conn, TOPIC, q.number, 0, len(q.stored))]
             if again != q.stored:
-                raise Broken("%s reads differently at the end" % q.name)
+                raise Violation("%s reads differently at the end" % q.name)
         self.delayed.check(conn, 20)

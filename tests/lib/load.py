@@ -1,4 +1,4 @@
-"""Clients that load a broker until it crashes, and write into a ledger what it answers.
+"""Clients that load a broker until it crashes, and record its answers in a ledger.
 
 One thread and one selector: several producers with at most one request under way per queue, a consumer that commits what it
 was given, a producer of delayed messages, and an operator who deletes a topic and makes it again while it is sent to.
@@ -9,7 +9,7 @@ import selectors
 import time
 
 import mq
-from ledger import AGAIN, GROUP, LATE, LATE_LEVEL, QUEUES, TOPIC, Broken
+from ledger import GROUP, LATE, LATE_LEVEL, QUEUES, TOPIC, VOLATILE, Violation
 
 SENDERS, BATCH = 4, 4
 RETRY = 0.01                # seconds until a refused request is made again
@@ -120,7 +120,7 @@ class Consumer:
             return
         following = int(head.get("extFields", {}).get("nextBeginOffset", queue.position))
         if code in (mq.NOT_FOUND, mq.RETRY_NOW, mq.MOVED) and following != queue.position:
-            raise Broken("%s: the group is moved from %d to %d without a message (code %d)" % (queue.name, queue.position, following, code))
+            raise Violation("%s: the group is moved from %d to %d without a message (code %d)" % (queue.name, queue.position, following, code))
         self.load.later(RETRY, lambda: self.pull(queue))
 
     def commit(self, queue):
@@ -134,34 +134,34 @@ class Operator:
 
     def __init__(self, load):
         self.load, self.link, self.senders = load, Link(load), Link(load)
-        self.ledger, self.told = load.ledger, load.ledger.recreated
+        self.ledger, self.topic = load.ledger, load.ledger.volatile
         self.under_way, self.left = 0, 0
-        self.delete() if load.ledger.rng.random() < 0.5 or not self.told.exists else self.fill()
+        self.delete() if load.ledger.rng.random() < 0.5 or not self.topic.exists else self.fill()
 
     def delete(self):
-        self.told.exists = self.told.deleted = False
-        self.link.post(self.DELETE_TOPIC, {"topic": AGAIN}, b"", self.gone)
+        self.topic.exists = self.topic.deleted = False
+        self.link.post(self.DELETE_TOPIC, {"topic": VOLATILE}, b"", self.gone)
 
     def gone(self, head, _):
         if head["code"] != 0:
             self.load.later(RETRY, self.delete)
             return
-        self.told.deleted = True
+        self.topic.deleted = True
         self.make_when_quiet()
 
     def make_when_quiet(self):
-        if self.told.deleted and not self.under_way:
+        if self.topic.deleted and not self.under_way:
             self.make()
 
     def make(self):
-        self.told.deleted = False
-        self.link.post(mq.UPDATE_TOPIC, mq.topic_fields(AGAIN, 1), b"", self.made)
+        self.topic.deleted = False
+        self.link.post(mq.UPDATE_TOPIC, mq.topic_fields(VOLATILE, 1), b"", self.made)
 
     def made(self, head, _):
         if head["code"] != 0:
             self.load.later(RETRY, self.make)
             return
-        self.told.made()
+        self.topic.made()
         self.ledger.generations += 1
         self.fill()
 
@@ -171,22 +171,22 @@ class Operator:
             self.send()
 
     def send(self):
-        sequence, body = self.ledger.body(self.told.generation, 0, longest=300)
+        sequence, body = self.ledger.body(self.topic.generation, 0, longest=300)
         self.under_way += 1
-        fields = mq.send_fields("tests", AGAIN, 0, mq.properties({"WAIT": "true"}))
+        fields = mq.send_fields("tests", VOLATILE, 0, mq.properties({"WAIT": "true"}))
         self.senders.post(mq.SEND, fields, body, lambda head, _: self.answered(head, sequence, body))
 
     def answered(self, head, sequence, body):
         self.under_way -= 1
         self.left -= 1
-        if self.told.deleted:
+        if self.topic.deleted:
             self.make_when_quiet()
             return
-        if not self.told.exists:
+        if not self.topic.exists:
             self.send()
             return
         if head["code"] == 0:
-            self.told.acknowledged.add(AGAIN, int(head["extFields"]["queueOffset"]), sequence, body)
+            self.topic.acknowledged.add(VOLATILE, int(head["extFields"]["queueOffset"]), sequence, body)
         if self.left <= 0:
             self.delete()
             self.send()
@@ -229,7 +229,7 @@ class Load:
             act()
         except (EOFError, ConnectionError) as e:
             if not self.over and not may_end:
-                raise Broken("the broker closed a connection by itself") from e
+                raise Violation("the broker closed a connection by itself") from e
             if link.conn.socket.fileno() >= 0:
                 self.poll.unregister(link.conn.socket)
                 link.conn.close()
@@ -242,4 +242,4 @@ class Load:
 
     @staticmethod
     def _impatient():
-        raise Broken("a connection is still open long after the crash")
+        raise Violation("a connection is still open long after the crash")

@@ -37,7 +37,7 @@ play() { # MODE SCENARIO ROUNDS FOLDER
     --start "$ROOT/tests/server.sh start_broker kerolox $BROKER 127.0.0.1:$NS"
 }
 caught() { # SYNCS: a broker that leaves them out has to be found out
-  if POWERLOSS_DEAF=$1 play sync stop-then-power 1 "$dir/planted" >"$dir/planted.out"; then
+  if POWERLOSS_IGNORE=$1 play sync planted 1 "$dir/planted" >"$dir/planted.out"; then
     cat "$dir/planted.out"
     return 1
   fi

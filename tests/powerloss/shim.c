@@ -12,7 +12,7 @@
  *   lost/ID    bytes as they were when a sync failed, and lostmap/ID which of its pages the system then took for clean
  *   fail       a text: the next sync of a file whose path contains it fails, and removes this file
  *
- * POWERLOSS_DEAF=TEXT plants a fault: syncs are answered but not carried out where the text is part of "f:/path" (a file) or
+ * POWERLOSS_IGNORE=TEXT plants a fault: syncs are answered but not carried out where the text is part of "f:/path" (a file) or
  * "d:/path" (a folder, with a slash at its end), below POWERLOSS_DIR.
  *
  * After a failed sync Linux takes the pages for clean: reads show them, later syncs pass them over, until they are written
@@ -214,9 +214,9 @@ static int fails(const char *path) {
   return hit && !unlink(name);
 }
 
-static int deaf(const char *path, int folder) {
+static int ignored(const char *path, int folder) {
   char name[PATH_MAX + 4];
-  const char *word = getenv("POWERLOSS_DEAF");
+  const char *word = getenv("POWERLOSS_IGNORE");
   if (!word || !*word) return 0;
   snprintf(name, sizeof name, "%c:%s%s", folder ? 'd' : 'f', path + root_length, folder ? "/" : "");
   return strstr(name, word) != NULL;
@@ -228,7 +228,7 @@ static int sync_shadow(int fd, const char *path) {
   int failed = 0;
   pthread_mutex_lock(&lock);
   if (identify(fd, "", id, &x)) give_up("look at a synced file");
-  if (deaf(path, S_ISDIR(x.stx_mode))) {
+  if (ignored(path, S_ISDIR(x.stx_mode))) {
     /* said, not done */
   } else if (S_ISDIR(x.stx_mode)) {
     copy_names(fd, id);
