@@ -48,6 +48,17 @@ pub(super) struct RunFacts {
     pub(super) queue_from: u64,
 }
 
+/// Each level takes eight runs of the one below, each with an entry at least.
+const LEVEL_MAX: u32 = u64::BITS / 3 + 1;
+
+impl RunFacts {
+    /// Whether there can be such a run: its file has a length, and others can follow it.
+    pub(super) fn are_possible(&self) -> bool {
+        let has_length = self.count <= u64::MAX / BLOCK_SIZE as u64;
+        has_length && self.done <= self.count && self.seq < u64::MAX && self.level <= LEVEL_MAX
+    }
+}
+
 /// Name of a run's file.
 pub(super) fn file_name(seq: u64) -> String {
     format!("{seq:020}.run")

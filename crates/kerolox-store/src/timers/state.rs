@@ -88,14 +88,15 @@ impl State {
             state.windows_ms.push(long(&mut rest)?.cast_signed());
         }
         for _ in 0..count(&mut rest)? {
-            state.runs.push(RunFacts {
+            let run = RunFacts {
                 seq: long(&mut rest)?,
                 count: long(&mut rest)?,
                 done: long(&mut rest)?,
                 log_from: long(&mut rest)?,
                 queue_from: long(&mut rest)?,
                 level: number(&mut rest)?,
-            });
+            };
+            state.runs.push(Some(run).filter(RunFacts::are_possible)?);
         }
         if version == VERSION_AHEAD {
             let len = usize::try_from(number(&mut rest)?).ok()?.checked_mul(ENTRY_SIZE)?;
@@ -173,6 +174,14 @@ mod tests {
             assert_eq!(State::decode(&bytes[..at]), None, "{at}");
         }
         assert_eq!(State::decode(&State::default().encode()), Some(State::default()));
+        for impossible in [
+            RunFacts { count: u64::MAX, ..state().runs[0] },
+            RunFacts { done: 10, ..state().runs[0] },
+            RunFacts { seq: u64::MAX, ..state().runs[0] },
+            RunFacts { level: 23, ..state().runs[0] },
+        ] {
+            assert_eq!(State::decode(&State { runs: vec![impossible], ..state() }.encode()), None, "{impossible:?}");
+        }
         let none_ahead = State { ahead: Vec::new(), ..state() };
         assert_eq!(none_ahead.encode()[8..12], VERSION.to_be_bytes(), "as earlier versions read it");
         assert_eq!(State::decode(&none_ahead.encode()), Some(none_ahead));
