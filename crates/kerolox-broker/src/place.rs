@@ -121,8 +121,11 @@ fn pull_is_cold(pull: &PullMessage, store: &Store) -> bool {
     else {
         return false;
     };
-    let unit = store.unit_at(&pull.topic, queue, offset);
-    unit.is_some_and(|unit| !store.is_in_memory(LogOffset::new(unit.log_offset)))
+    match store.unit_at(&pull.topic, queue, offset) {
+        Ok(unit) => unit.is_some_and(|unit| !store.is_in_memory(LogOffset::new(unit.log_offset))),
+        // A disk that does not deliver may be slow to say so.
+        Err(_) => true,
+    }
 }
 
 fn is_cold(log_offset: i64, store: &Store) -> bool {
