@@ -99,6 +99,7 @@ pub async fn start(
         .map_err(|e| StartError::Table { file: config.config_dir.display().to_string(), why: e.to_string() })?;
     let node = Arc::new(make_node(config, store, disk, clock, outbound, local)?);
     node.save_first_topics();
+    node.adopt_topics();
     node.correct_saved_positions();
     // Before the thread that deletes old files begins.
     node.keep_timed_records();

@@ -1,6 +1,6 @@
 //! Queue files: looking into them and cleaning them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kerolox_wire::body::{ConsumeQueueUnit, ConsumeQueueUnits, Style, to_json, to_json_pretty};
 use kerolox_wire::command::admin::QueryConsumeQueue;
@@ -10,9 +10,12 @@ use kerolox_wire::reply::Reply;
 
 use crate::node::Node;
 use crate::refusal::Refusal;
+use crate::topic::{Perm, Topic};
 
 /// Most units of one answer.
 const UNITS_MAX: usize = 1000;
+/// Queues that a topic found on the disk may have; a higher number comes from a damaged record.
+const QUEUES_ADOPTED_MAX: u32 = 1024;
 
 impl Node {
     /// Reads units of a queue as they lie on disk.
@@ -76,6 +79,28 @@ impl Node {
             self.delete_queues(topic)?;
         }
         Ok(Reply::ok())
+    }
+
+    /// Makes the topics whose messages are in queues although the table does not know them: the log came from another
+    /// directory, or the table from an earlier day. What is stored stays readable.
+    pub(crate) fn adopt_topics(&self) {
+        let mut found = BTreeMap::<TopicName, u32>::new();
+        for (topic, queue) in self.store.topics_on_disk() {
+            let has_messages = self.store.queue_range(&topic, queue).is_some_and(|(min, max)| min < max);
+            let unknown = self.topics.get(topic.as_str()).is_none() && !self.topics.is_system(topic.as_str());
+            if has_messages && unknown && queue.get() < QUEUES_ADOPTED_MAX {
+                let queues = found.entry(topic).or_default();
+                *queues = (*queues).max(queue.get() + 1);
+            }
+        }
+        for (topic, queues) in found {
+            let made = self.topics.replace(Topic::new(topic.clone(), queues, Perm::READ_WRITE), self.clock.wall_ms());
+            match made {
+                Ok(_) => tracing::warn!(%topic, queues, "topic made for messages that topics.json does not know"),
+                Err(error) => tracing::warn!(%topic, %error, "messages of an unknown topic cannot be read"),
+            }
+        }
+        self.save_topics();
     }
 
     /// Deletes the queues of one topic.
