@@ -248,10 +248,12 @@ impl Queues {
             }
         }
         found.sort_unstable();
-        if let Some((_, path, _)) = found.pop_if(|(_, _, len)| *len == 0) {
-            // A crash came between the making of the file and the setting of its length.
-            tracing::warn!(path = %path.display(), "empty last file of a queue removed");
-            self.place.disk.remove(&path).map_err(LoadError::io(&path))?;
+        if let Some(first) = found.iter().position(|(_, _, len)| *len == 0) {
+            // A crash came before the file was synced. What is behind it has lost its place; all is made anew.
+            for (_, path, _) in found.drain(first..) {
+                tracing::warn!(path = %path.display(), "queue file without content, or behind one, removed");
+                self.place.disk.remove(&path).map_err(LoadError::io(&path))?;
+            }
         }
         let mut files = Files::default();
         while let Some((start, path, len)) = found.pop() {

@@ -81,16 +81,7 @@ impl Segments {
             }
         }
         found.sort_unstable();
-        if let Some((base, len)) = found.last().copied()
-            && len < size
-            && is_unfinished(disk.as_ref(), &dir.join(file_name(base)), len)?
-        {
-            // A crash while the file was made leaves it short and without data.
-            let path = dir.join(file_name(base));
-            tracing::warn!(path = %path.display(), len, "removing a log file that was never finished");
-            disk.remove(&path).map_err(OpenError::io(&path))?;
-            found.pop();
-        }
+        finish_files(disk.as_ref(), dir, size, &mut found)?;
         let mut list = Vec::with_capacity(found.len());
         let mut expected_base = found.first().map_or(0, |(base, _)| *base);
         for (base, len) in found {
@@ -275,6 +266,27 @@ impl Segments {
         let file = self.disk.open(&path, OpenMode::Create { len: self.size, allocate: Allocate::Full })?;
         Ok(Arc::new(Segment { base, file, path, entry_durable: AtomicBool::new(false) }))
     }
+}
+
+/// Puts right the files that a crash came into while they were made: at the end they go, before others they are made anew,
+/// which costs nothing, since they hold nothing.
+fn finish_files(disk: &dyn Disk, dir: &Path, size: u64, found: &mut Vec<(u64, u64)>) -> Result<(), OpenError> {
+    let path = |base: u64| dir.join(file_name(base));
+    while let Some((base, len)) = found.last().copied()
+        && len < size
+        && is_unfinished(disk, &path(base), len)?
+    {
+        tracing::warn!(path = %path(base).display(), len, "log file that was never finished removed");
+        disk.remove(&path(base)).map_err(OpenError::io(&path(base)))?;
+        found.pop();
+    }
+    for (base, len) in found.iter_mut().filter(|(_, len)| *len == 0) {
+        tracing::error!(path = %path(*base).display(), "log file lost its content before it was synced; it is blank now");
+        let mode = OpenMode::Create { len: size, allocate: Allocate::Full };
+        disk.open(&path(*base), mode).map_err(OpenError::io(&path(*base)))?;
+        *len = size;
+    }
+    Ok(())
 }
 
 /// Whether a file of the wrong length holds nothing yet.

@@ -73,10 +73,12 @@ fn open_segments(disk: &dyn Disk, dir: &Path, layout: Layout) -> Result<Vec<Segm
         }
     }
     files.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    if let Some(last) = files.pop_if(|last| last.len == 0) {
-        // A crash came between the making of the file and the setting of its length.
-        let path = dir.join(last.name);
-        remove_file(disk, &path).map_err(LoadError::io(&path))?;
+    if let Some(first) = files.iter().position(|file| file.len == 0) {
+        // A crash came before the file was synced; the keys of what is behind it are put again.
+        for file in files.drain(first..) {
+            let path = dir.join(file.name);
+            remove_file(disk, &path).map_err(LoadError::io(&path))?;
+        }
     }
     let mut segments = Vec::new();
     for file in files {
