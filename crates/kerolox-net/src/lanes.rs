@@ -19,13 +19,12 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, Builder};
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{self, Handle};
 use tokio::sync::{oneshot, watch};
 
 use crate::connection::Connection;
 pub(crate) use pace::{asked, idle};
-pub(crate) use seat::Move;
+pub(crate) use seat::{LaneStream, Move};
 use seat::{Seat, Seated};
 
 /// As many threads as the machine has cores, each with connections of its own. They end with the last user.
@@ -84,10 +83,7 @@ impl Lanes {
     }
 
     /// Gives a connection to the lane that has the fewest.
-    pub(crate) fn spawn<S>(&self, connection: Connection<S>)
-    where
-        S: AsyncRead + AsyncWrite + Move + Unpin + Send + 'static,
-    {
+    pub(crate) fn spawn<S: LaneStream>(&self, connection: Connection<S>) {
         let Some(lane) = self.lanes.iter().min_by_key(|lane| lane.state.lock().seats.len()) else { return };
         let id = connection.peer_id();
         let seat = Arc::new(Seated::new(Arc::clone(lane), connection));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerolox_wire::frame::FRAME_SIZE_MAX;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::Service;
 use crate::connection::{Connection, Presence, Reading, Shared, report, run, unless_closed};
 use crate::counters::{Counters, bump};
-use crate::lanes::{Lanes, Move};
+use crate::lanes::{LaneStream, Lanes};
 use crate::peer::{CloseReason, Peer, PeerLimits, Phase};
 use crate::peers::Peers;
 use crate::socket::Socket;
@@ -245,10 +245,7 @@ async fn open(stream: Socket, tls: TlsMode, presence: Presence, lanes: Option<Ar
 }
 
 /// Runs an open connection, in a lane where there are lanes.
-async fn serve<S>(stream: S, presence: Presence, lanes: Option<Arc<Lanes>>)
-where
-    S: AsyncRead + AsyncWrite + Move + Unpin + Send + 'static,
-{
+async fn serve<S: LaneStream>(stream: S, presence: Presence, lanes: Option<Arc<Lanes>>) {
     match lanes {
         Some(lanes) => lanes.spawn(Connection::new(stream, presence)),
         None => run(stream, presence).await,

@@ -1,4 +1,5 @@
 //! Connections whose thread does not come back from serving one of them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod common;
 
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use common::{ECHO, LONG, Raw, config, request, response};
-use kerolox_net::{ClientTls, ServerTls, TlsMode};
-use kerolox_net::{Lanes, ListenConfig, Listening, Outbound, OutboundConfig, Peer, Service, Serving};
+use kerolox_net::{
+    ClientTls, Lanes, ListenConfig, Listening, Outbound, OutboundConfig, Peer, ServerTls, Service, Serving, TlsMode,
+};
 use kerolox_wire::frame::Frame;
 use parking_lot::Mutex;
 
@@ -39,14 +41,14 @@ impl Service for Hanging {
     }
 }
 
-struct Bench {
+struct Server {
     serving: Serving,
     service: Arc<Hanging>,
     begun: Receiver<()>,
     release: Sender<()>,
 }
 
-impl Bench {
+impl Server {
     fn start(mut config: ListenConfig) -> Self {
         let ((begin, begun), (release, released)) = (channel(), channel());
         let service =
@@ -84,90 +86,90 @@ impl Bench {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn held_up_thread_keeps_only_its_connection() {
-    let bench = Bench::start(config());
-    let mut all = bench.connections(12).await;
+    let server = Server::start(config());
+    let mut all = server.connections(12).await;
     for round in 0..3 {
         let mut held_up = all.remove(0);
-        bench.hang(&mut held_up).await;
-        bench.assert_served(&mut all).await;
-        bench.release.send(()).unwrap();
+        server.hang(&mut held_up).await;
+        server.assert_served(&mut all).await;
+        server.release.send(()).unwrap();
         assert_eq!(held_up.frame().await.unwrap().opaque, 7, "round {round}");
         assert_eq!(held_up.ask(&request(ECHO, 3, b"")).await.unwrap().opaque, 3);
         all.push(held_up);
     }
-    bench.assert_served(&mut all).await;
-    bench.serving.shutdown().await;
+    server.assert_served(&mut all).await;
+    server.serving.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unfinished_frames_and_pushes_move_along() {
-    let bench = Bench::start(config());
-    let mut all = bench.connections(8).await;
+    let server = Server::start(config());
+    let mut all = server.connections(8).await;
     let frame = request(ECHO, 4, &[5; 300_000]).to_bytes();
     let (begin, rest) = frame.split_at(200_001);
     for raw in &mut all {
         raw.send(begin).await;
     }
-    let mut held_up = bench.connections(1).await.remove(0);
-    bench.hang(&mut held_up).await;
+    let mut held_up = server.connections(1).await.remove(0);
+    server.hang(&mut held_up).await;
     for raw in &mut all {
         raw.send(rest).await;
         assert_eq!(raw.frame().await.unwrap().body.len(), 300_000);
     }
-    let peers = bench.service.peers.lock().clone();
+    let peers = server.service.peers.lock().clone();
     for (peer, raw) in peers.iter().zip(&mut all) {
         peer.notify(&request(40, 0, b"pushed")).unwrap();
         assert_eq!(&raw.frame().await.unwrap().body[..], b"pushed");
     }
-    bench.release.send(()).unwrap();
+    server.release.send(()).unwrap();
     assert_eq!(held_up.frame().await.unwrap().opaque, 7);
-    bench.serving.shutdown().await;
+    server.serving.shutdown().await;
     assert!(peers.iter().all(|peer| !peer.is_open()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_thread_may_be_held_up_at_once() {
-    let bench = Bench::start(config());
-    let mut all = bench.connections(16).await;
+    let server = Server::start(config());
+    let mut all = server.connections(16).await;
     let mut held_up = all.split_off(10);
     for raw in &mut held_up {
         raw.send(&request(HANG, 7, b"").to_bytes()).await;
     }
     // One of them waits in the release of the service, the others for it.
-    tokio::task::block_in_place(|| bench.begun.recv_timeout(LONG)).unwrap();
-    bench.assert_served(&mut all).await;
+    tokio::task::block_in_place(|| server.begun.recv_timeout(LONG)).unwrap();
+    server.assert_served(&mut all).await;
     for _ in &held_up {
-        bench.release.send(()).unwrap();
+        server.release.send(()).unwrap();
     }
     for raw in &mut held_up {
         assert_eq!(raw.frame().await.unwrap().opaque, 7);
     }
-    bench.assert_served(&mut held_up).await;
-    bench.serving.shutdown().await;
+    server.assert_served(&mut held_up).await;
+    server.serving.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_sessions_move_along() {
     let mut config = config();
     config.tls = TlsMode::Permissive(ServerTls::self_made().unwrap());
-    let bench = Bench::start(config);
+    let server = Server::start(config);
     let mut outbounds = Vec::new();
     for _ in 0..6 {
         let mut config = OutboundConfig::default();
         config.tls = Some(ClientTls::trusting_anyone().unwrap());
         let outbound = Outbound::new(config);
-        outbound.call(&bench.serving.local_addr().to_string(), request(ECHO, 0, b""), LONG).await.unwrap();
+        outbound.call(&server.serving.local_addr().to_string(), request(ECHO, 0, b""), LONG).await.unwrap();
         outbounds.push(outbound);
     }
-    let mut plain = bench.connections(6).await;
+    let mut plain = server.connections(6).await;
     let mut held_up = plain.remove(0);
-    bench.hang(&mut held_up).await;
+    server.hang(&mut held_up).await;
     for outbound in &outbounds {
-        let addr = bench.serving.local_addr().to_string();
+        let addr = server.serving.local_addr().to_string();
         assert_eq!(&outbound.call(&addr, request(ECHO, 0, b"x"), LONG).await.unwrap().body[..], b"x");
     }
-    bench.assert_served(&mut plain).await;
-    bench.release.send(()).unwrap();
+    server.assert_served(&mut plain).await;
+    server.release.send(()).unwrap();
     assert_eq!(held_up.frame().await.unwrap().opaque, 7);
-    assert_eq!(bench.serving.counters().snapshot().tls_sessions, 6);
+    assert_eq!(server.serving.counters().snapshot().tls_sessions, 6);
 }

@@ -15,7 +15,6 @@ use tokio::runtime::Handle;
 
 use super::{Lane, Working};
 use crate::connection::Connection;
-use crate::peer::CloseReason;
 
 /// Owner before any thread had the connection.
 const FIRST_OWNER: u64 = 0;
@@ -25,6 +24,11 @@ pub(crate) trait Move {
     /// Registers the socket with the runtime of the present thread.
     fn move_here(&mut self) -> io::Result<()>;
 }
+
+/// What a connection in a lane reads and writes.
+pub(crate) trait LaneStream: AsyncRead + AsyncWrite + Move + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Move + Unpin + Send + 'static> LaneStream for S {}
 
 /// A connection whatever its stream.
 pub(super) trait Seat: Send + Sync {
@@ -49,10 +53,7 @@ struct State<S> {
     here: bool,
 }
 
-impl<S> Seated<S>
-where
-    S: AsyncRead + AsyncWrite + Move + Unpin + Send + 'static,
-{
+impl<S: LaneStream> Seated<S> {
     pub(super) fn new(lane: Arc<Lane>, connection: Connection<S>) -> Self {
         let id = connection.peer_id();
         Self { lane, id, state: Mutex::new(State { connection: Some(connection), owner: FIRST_OWNER, here: false }) }
@@ -75,16 +76,9 @@ where
             return Poll::Ready(());
         }
         let State { connection: Some(connection), here, .. } = &mut *state else { return Poll::Ready(()) };
-        let reason = if *here {
-            ready_reason(connection, cx)
-        } else {
-            *here = true;
-            match connection.move_here() {
-                Ok(()) => ready_reason(connection, cx),
-                Err(reason) => Some(reason),
-            }
-        };
-        let Some(reason) = reason else { return Poll::Pending };
+        let moved = if std::mem::replace(here, true) { Ok(()) } else { connection.move_here() };
+        let polled = moved.map_or_else(Poll::Ready, |()| connection.poll(cx));
+        let Poll::Ready(reason) = polled else { return Poll::Pending };
         connection.report(&reason);
         let ended = state.connection.take();
         drop(state);
@@ -111,16 +105,6 @@ where
     }
 }
 
-fn ready_reason<S>(connection: &mut Connection<S>, cx: &mut Context<'_>) -> Option<CloseReason>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    match connection.poll(cx) {
-        Poll::Ready(reason) => Some(reason),
-        Poll::Pending => None,
-    }
-}
-
 impl<S> State<S> {
     fn next_owner(&mut self) -> u64 {
         self.owner = self.owner.wrapping_add(1);
@@ -129,10 +113,7 @@ impl<S> State<S> {
     }
 }
 
-impl<S> Seat for Seated<S>
-where
-    S: AsyncRead + AsyncWrite + Move + Unpin + Send + 'static,
-{
+impl<S: LaneStream> Seat for Seated<S> {
     fn take_over(self: Arc<Self>, thread: &Handle) -> bool {
         let Some(mut state) = self.state.try_lock() else { return false };
         if state.connection.is_some() {
@@ -146,18 +127,12 @@ where
 }
 
 /// The task of a connection on one thread.
-struct Driver<S>
-where
-    S: AsyncRead + AsyncWrite + Move + Unpin + Send + 'static,
-{
+struct Driver<S: LaneStream> {
     seat: Arc<Seated<S>>,
     owner: u64,
 }
 
-impl<S> Future for Driver<S>
-where
-    S: AsyncRead + AsyncWrite + Move + Unpin + Send + 'static,
-{
+impl<S: LaneStream> Future for Driver<S> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -165,10 +140,7 @@ where
     }
 }
 
-impl<S> Drop for Driver<S>
-where
-    S: AsyncRead + AsyncWrite + Move + Unpin + Send + 'static,
-{
+impl<S: LaneStream> Drop for Driver<S> {
     fn drop(&mut self) {
         self.seat.abandon(self.owner);
     }
