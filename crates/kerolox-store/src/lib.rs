@@ -22,6 +22,7 @@ mod flush;
 pub mod index;
 mod lookup;
 mod mark;
+pub mod planted;
 pub mod queues;
 mod reader;
 mod recovery;
