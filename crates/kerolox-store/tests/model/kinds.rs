@@ -56,7 +56,7 @@ pub(crate) const KINDS: &[(Kind, bool, &str)] = &[
     (Kind::Expire, true, ""),
     (Kind::FlipBody, false, "reads do not compare the checksum of the body"),
     (Kind::FlipHeader, false, "header bytes that no checksum covers are served as they are"),
-    (Kind::NewDirs, false, "the folder that holds a new folder is not synced"),
+    (Kind::NewDirs, false, "needs Power to say anything; the store never syncs the parents of its root or of a queue"),
     (Kind::SyncVisible, false, "dispatch follows the end of the log, not its durable end"),
 ];
 
