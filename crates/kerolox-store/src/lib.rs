@@ -28,6 +28,7 @@ pub mod index;
 pub mod inspect;
 mod lookup;
 mod mark;
+pub mod planted;
 pub mod queues;
 mod reader;
 mod recovery;

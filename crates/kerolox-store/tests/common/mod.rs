@@ -72,6 +72,11 @@ pub fn send(store: &Store, name: &str, queue_id: u32, body: &[u8]) -> Result<App
     store.append(&mut batch).map(|mut appended| appended.remove(0))
 }
 
+/// Deletes a topic; returns whether there was one.
+pub fn delete_topic(store: &Store, name: &str) -> std::io::Result<bool> {
+    store.delete_queues(&|topic| topic.as_str() != name).map(|removed| !removed.is_empty())
+}
+
 /// All bodies of a queue, read as a consumer does. Queue offsets must rise, each within what the read covered; they are
 /// dense but for messages that a crash took.
 pub fn bodies(store: &Store, name: &str, queue_id: u32) -> Vec<Vec<u8>> {

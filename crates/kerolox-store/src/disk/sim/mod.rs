@@ -130,6 +130,13 @@ impl SimDisk {
         state.stop_at = Some(state.ops.saturating_add(n));
     }
 
+    /// Whether the operation has come at which the machine stops.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        let state = self.state.lock();
+        state.stop_at.is_some_and(|stop| state.ops > stop)
+    }
+
     /// The `n`-th changing operation from now on fails once.
     pub fn fail_after(&self, n: u64, kind: io::ErrorKind) {
         let mut state = self.state.lock();
