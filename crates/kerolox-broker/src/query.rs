@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use kerolox_wire::command::pull::{QueryMessage, QueryResult, ViewMessage};
 use kerolox_wire::names::{LogOffset, topics};
+use kerolox_wire::record::{BodyCheck, Record};
 use kerolox_wire::reply::Reply;
 use kerolox_wire::response::ResponseCode;
 
@@ -12,6 +13,9 @@ use crate::refusal::Refusal;
 /// Most results of a query by unique key, as 4.7.1 has it.
 const UNIQUE_KEY_RESULTS_MAX: usize = 32;
 
+/// The index keeps store times in steps of a second.
+const INDEX_STEP_MS: i64 = 1_000;
+
 impl Node {
     /// Finds messages by key. Hash collisions come along; clients compare the keys.
     pub(crate) fn query_message(&self, asked: &QueryMessage) -> Result<Reply, Refusal> {
@@ -20,8 +24,7 @@ impl Node {
         }
         let wanted =
             if asked.unique_key { UNIQUE_KEY_RESULTS_MAX } else { usize::try_from(asked.max_num).unwrap_or(0) };
-        let found =
-            self.store.query_keys(asked.topic.as_str(), &asked.key, wanted, asked.begin_timestamp, asked.end_timestamp);
+        let found = self.stored_between(asked, wanted);
         if found.records.is_empty() {
             return Err(Refusal::new(
                 ResponseCode::QUERY_NOT_FOUND,
@@ -37,6 +40,25 @@ impl Node {
             index_last_update_phyoffset: found.last_update_offset.cast_signed(),
         };
         Ok(Reply::of(&header).with_body(body.freeze()))
+    }
+
+    /// The messages with a key that were stored between the two times. The index keeps whole seconds since its begin, so
+    /// an entry may tell up to a second less than its message; 4.7.1 misses a range that begins within that second.
+    fn stored_between(&self, asked: &QueryMessage, wanted: usize) -> kerolox_store::QueryResult {
+        let (begin, end) = (asked.begin_timestamp, asked.end_timestamp);
+        let mut most = wanted;
+        loop {
+            let mut found =
+                self.store.query_keys(asked.topic.as_str(), &asked.key, most, begin.saturating_sub(INDEX_STEP_MS), end);
+            let all = found.records.len();
+            found.records.retain(|bytes| stored_at(bytes).is_some_and(|at| (begin..=end).contains(&at)));
+            // Those of the first second may have taken the place of others.
+            if found.records.len() == all || found.records.len() >= wanted || all < most {
+                found.records.truncate(wanted);
+                return found;
+            }
+            most = most.saturating_mul(2);
+        }
     }
 
     /// Without a key, the timers' topic tells what waits for a time between the two: RocketMQ has no such question, and
@@ -55,4 +77,8 @@ impl Node {
             record.ok_or_else(|| Refusal::error(format!("can not find message by the offset, {}", asked.offset)))?;
         Ok(Reply::body(record))
     }
+}
+
+fn stored_at(bytes: &[u8]) -> Option<i64> {
+    Record::parse(bytes, BodyCheck::Skip).ok().map(|record| record.store_timestamp())
 }

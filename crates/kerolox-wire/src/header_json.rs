@@ -19,8 +19,9 @@ const COMPACT_NAME_BACK: usize = 4;
 
 /// Reads a whole header into a fresh frame.
 pub(crate) fn read(header: &[u8], frame: &mut Frame) -> Result<(), FrameError> {
-    let text = std::str::from_utf8(header)
-        .map_err(|e| FrameError::Header { at: e.valid_up_to(), why: "text is not UTF-8" })?;
+    let text = crate::fields::text_of(header);
+    frame.replaced = matches!(text, Cow::Owned(_));
+    let text: &str = &text;
     let mut scan = Scan { text, at: 0 };
     scan.object(|scan| {
         let name = scan.string()?;

@@ -13,7 +13,7 @@ use kerolox_wire::command::client::ResetClientOffset;
 use kerolox_wire::command::{Header, Names, RequestCode};
 use kerolox_wire::fields::Fields;
 use kerolox_wire::frame::{Frame, Language};
-use kerolox_wire::names::{QueueId, TopicName};
+use kerolox_wire::names::{QueueId, QueueOffset, TopicName};
 use kerolox_wire::reply::Reply;
 use kerolox_wire::response::ResponseCode;
 
@@ -60,11 +60,19 @@ impl Node {
 
     /// The place of a time, -1 meaning the end.
     fn place_by_time(&self, topic: &TopicName, queue: QueueId, timestamp: i64) -> i64 {
-        if timestamp == -1 {
-            self.range_or_empty(topic, queue).1.to_wire()
+        let end = self.range_or_empty(topic, queue).1;
+        if timestamp == -1 || self.is_behind_all(topic, queue, end, timestamp) {
+            end.to_wire()
         } else {
             self.store.offset_by_time(topic, queue, timestamp).to_wire()
         }
+    }
+
+    /// Whether a time lies behind the last message of a queue. A search by time finds that message then; whoever goes
+    /// there to skip everything would be given it once more.
+    fn is_behind_all(&self, topic: &TopicName, queue: QueueId, end: QueueOffset, timestamp: i64) -> bool {
+        let last = end.get().checked_sub(1).map(QueueOffset::new);
+        last.and_then(|last| self.store.store_time(topic, queue, last)).is_some_and(|stored| stored < timestamp)
     }
 
     fn reset_order(&self, language: Language, asked: &ResetOffset, targets: &[(MessageQueue, i64)]) -> Frame {
