@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kerolox_wire::body::{KvTable, RegisterBrokerBody, TopicConfigTable, from_json};
+use kerolox_wire::body::{DataVersion, KvTable, RegisterBrokerBody, TopicConfigTable, from_json};
 use kerolox_wire::command::name_server::{BrokerRef, RegisterBroker};
 use kerolox_wire::command::{Header, Names, RequestCode};
 use kerolox_wire::fields::Fields;
@@ -16,6 +16,36 @@ use crate::node::Node;
 
 /// Limit of saying goodbye to a name server.
 const UNREGISTER_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Most bytes of topics in one registration, roughly: a frame holds 16 MiB, and a name server reads other requests
+/// between the parts.
+const PART_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a topic in a registration, roughly and but for its name, which stands there twice.
+const TOPIC_BYTES: usize = 200;
+
+/// Shares the topics of a registration out to several, each small enough for a frame.
+fn parts_of(table: TopicConfigTable, limit: usize) -> Vec<TopicConfigTable> {
+    let version = table.data_version;
+    let mut parts = vec![TopicConfigTable::default()];
+    let mut size: usize = 0;
+    for (name, topic) in table.topic_config_table {
+        let of_topic = TOPIC_BYTES + 2 * name.len();
+        if size + of_topic > limit && size > 0 {
+            parts.push(TopicConfigTable::default());
+            size = 0;
+        }
+        size += of_topic;
+        if let Some(part) = parts.last_mut() {
+            part.topic_config_table.insert(name, topic);
+        }
+    }
+    // A name server of RocketMQ passes over topics whose version it has already, so each part has its own; the last one
+    // has that of the table.
+    for (part, before_last) in parts.iter_mut().rev().zip(0..) {
+        part.data_version = DataVersion { timestamp: version.timestamp.wrapping_sub(before_last), ..version };
+    }
+    parts
+}
 
 impl Node {
     /// Announces at once, then whenever topics change and every period, until the task is ended.
@@ -59,6 +89,24 @@ impl Node {
     }
 
     async fn register(self: &Arc<Self>, table: TopicConfigTable) -> Vec<(String, String)> {
+        let frames: Arc<[Frame]> =
+            parts_of(table, PART_BYTES_MAX).into_iter().map(|part| self.registration(part)).collect();
+        let mut asked = tokio::task::JoinSet::new();
+        for server in self.name_servers() {
+            let (node, frames) = (Arc::clone(self), Arc::clone(&frames));
+            asked.spawn(async move {
+                for frame in frames.iter() {
+                    if let Err(why) = node.register_at(&server, frame.clone()).await {
+                        return Some((server, why));
+                    }
+                }
+                None
+            });
+        }
+        asked.join_all().await.into_iter().flatten().collect()
+    }
+
+    fn registration(&self, table: TopicConfigTable) -> Frame {
         let body = RegisterBrokerBody { topic_config_serialize_wrapper: table, filter_server_list: Vec::new() };
         let compressed = self.config.compressed_register;
         let body = Bytes::from(if compressed { body.encode_compressed() } else { body.encode() });
@@ -73,16 +121,7 @@ impl Node {
         };
         let mut fields = Fields::new();
         header.encode(&mut fields, Names::Long);
-        let frame = Frame::request(RequestCode::REGISTER_BROKER, fields, body);
-        let mut asked = tokio::task::JoinSet::new();
-        for server in self.name_servers() {
-            let (node, frame) = (Arc::clone(self), frame.clone());
-            asked.spawn(async move {
-                let outcome = node.register_at(&server, frame).await;
-                outcome.err().map(|why| (server, why))
-            });
-        }
-        asked.join_all().await.into_iter().flatten().collect()
+        Frame::request(RequestCode::REGISTER_BROKER, fields, body)
     }
 
     async fn register_at(&self, server: &str, frame: Frame) -> Result<(), String> {
@@ -128,5 +167,26 @@ impl Node {
     /// The name servers of the moment.
     pub(crate) fn name_servers(&self) -> Vec<String> {
         self.name_servers.load().as_ref().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kerolox_wire::body::TopicConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_large_registration_is_split_and_the_last_part_has_its_version() {
+        let name = |n: i32| format!("topic{n}");
+        let topics = (0..5).map(|n| (name(n), TopicConfig { topic_name: name(n), ..TopicConfig::default() }));
+        let version = DataVersion { counter: 7, timestamp: 90 };
+        let table =
+            TopicConfigTable { data_version: version, topic_config_table: topics.collect(), ..Default::default() };
+        let parts = parts_of(table.clone(), 2 * (TOPIC_BYTES + 12));
+        let told = parts.iter().map(|part| (part.topic_config_table.len(), part.data_version.timestamp));
+        assert_eq!(told.collect::<Vec<_>>(), [(2, 88), (2, 89), (1, 90)]);
+        assert_eq!(parts_of(table.clone(), usize::MAX), [table]);
+        assert_eq!(parts_of(TopicConfigTable::default(), 1), [TopicConfigTable::default()]);
     }
 }

@@ -23,6 +23,9 @@ impl Service for Serving {
         let node = &self.0;
         let mut sends = node.lend_group();
         for frame in frames.iter() {
+            if frame.replaced {
+                node.refusals.replaced(peer.remote(), node.clock.wall_ms());
+            }
             let request = match Request::decode(frame) {
                 Ok(request) => request,
                 Err(error) => {

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use kerolox_store::disk::Disk;
 use kerolox_store::tables::{self, TableError};
-use kerolox_wire::body::{DataVersion, SubscriptionGroupConfig, SubscriptionGroupTable, from_json, to_json_pretty};
+use kerolox_wire::body::{
+    DataVersion, SubscriptionGroupConfig, SubscriptionGroupTable, Unreadable, from_json, to_json_pretty,
+};
 use kerolox_wire::names::{GroupName, NameError, groups};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -87,6 +89,8 @@ pub(crate) struct Groups {
     /// Held by whoever changes the table.
     writing: Mutex<()>,
     changes: Changes,
+    /// Groups of the file that cannot be used; they stay in it.
+    unusable: Mutex<Vec<Unreadable>>,
 }
 
 impl Groups {
@@ -97,7 +101,8 @@ impl Groups {
         let named = groups::SYSTEM.iter().filter_map(|name| GroupName::parse(name).ok());
         let groups = named.map(|name| (name.clone(), Arc::new(with_defaults(&name)))).collect();
         let current = ArcSwap::from_pointee(GroupSnapshot { groups, version: DataVersion::default() });
-        Self { current, auto_create, writing: Mutex::new(()), changes: Changes::default() }
+        let (writing, unusable) = (Mutex::new(()), Mutex::default());
+        Self { current, auto_create, writing, changes: Changes::default(), unusable }
     }
 
     /// The group of that name.
@@ -180,13 +185,14 @@ impl Groups {
         SubscriptionGroupTable {
             data_version: current.version,
             subscription_group_table: current.groups.iter().map(entry).collect(),
+            unreadable: Vec::new(),
         }
     }
 
     /// The text of `subscriptionGroup.json`.
     #[must_use]
     pub(crate) fn to_json(&self) -> String {
-        to_json_pretty(&self.table())
+        to_json_pretty(&SubscriptionGroupTable { unreadable: self.unusable.lock().clone(), ..self.table() })
     }
 
     /// Takes over the groups and the version of a `subscriptionGroup.json`; they win over the groups made at start.
@@ -231,15 +237,20 @@ impl Groups {
     fn adopt(&self, table: &SubscriptionGroupTable) {
         let _writing = self.writing.lock();
         let mut groups = self.current.load().groups.clone();
+        let mut unusable = table.unreadable.clone();
         for (name, group) in &table.subscription_group_table {
             match GroupName::parse(name) {
                 Ok(name) => {
                     let group_name = name.to_string();
                     groups.insert(name, Arc::new(Group { group_name, ..group.clone() }));
                 }
-                Err(why) => tracing::warn!(group = ?name, %why, "group of the saved table left out"),
+                Err(why) => unusable.push(Unreadable::unusable(name, group, why)),
             }
         }
+        for group in &unusable {
+            tracing::warn!(%group, "group of the saved table is not served; it stays in the file");
+        }
+        *self.unusable.lock() = unusable;
         self.current.store(Arc::new(GroupSnapshot { groups, version: table.data_version }));
     }
 }
@@ -301,7 +312,7 @@ mod tests {
     #[test]
     fn an_administrator_cannot_make_a_group_whose_name_could_leave_a_folder() {
         let groups = Groups::new(true);
-        for bad in ["../g", "", "a b"] {
+        for bad in ["../g", "", "a\\b"] {
             let group = Group { group_name: bad.to_owned(), ..Group::default() };
             assert!(matches!(groups.update(group, 1), Err(GroupError::Name(_))), "{bad:?}");
         }
@@ -332,9 +343,16 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_an_illegal_name_in_the_file_is_left_out() {
+    fn what_of_the_file_cannot_be_served_stays_in_it_and_takes_no_other_with_it() {
         let groups = Groups::new(true);
-        groups.load_json("{\"subscriptionGroupTable\":{\"../x\":{\"groupName\":\"../x\"}}}").unwrap();
-        assert!(groups.get("../x").is_none());
+        let text = "{\"subscriptionGroupTable\":{\"../x\":{\"groupName\":\"../x\"},\
+            \"bad\":{\"groupName\":\"bad\",\"retryMaxTimes\":\"many\"},\"com.shop\":{\"groupName\":\"com.shop\"}}}";
+        groups.load_json(text).unwrap();
+        assert!(groups.get("../x").is_none() && groups.get("bad").is_none());
+        assert!(groups.get("com.shop").is_some());
+        let written = groups.to_json();
+        for kept in ["\"../x\"", "\"retryMaxTimes\":\"many\"", "\"com.shop\""] {
+            assert!(written.contains(kept), "{kept}: {written}");
+        }
     }
 }

@@ -19,10 +19,27 @@ use crate::refusal::Refusal;
 use crate::registry::{GROUPS_PER_CONNECTION_MAX, GroupChange, Software, Subscription};
 use crate::topic::Topic;
 
+/// Most refusals that the answer to a heartbeat tells.
+const UNSERVED_TOLD_MAX: usize = 5;
+
+/// What of a heartbeat is not served, by name, and why.
+#[derive(Debug, Default)]
+struct Unserved {
+    items: Vec<(String, Refusal)>,
+}
+
+impl Unserved {
+    fn add(&mut self, name: &str, why: Refusal) {
+        self.items.push((name.to_owned(), why));
+    }
+}
+
 impl Node {
-    /// Takes a heartbeat in; the groups it names, and their retry topics, exist afterwards.
+    /// Takes a heartbeat in; the groups it names, and their retry topics, exist afterwards. A group or producer that is
+    /// refused is so by itself: as with 4.7.1 the answer is then still a success, because clients make something of it
+    /// that concerns all their groups, and its remark tells. Only a heartbeat of which nothing was taken fails.
     pub(crate) fn heartbeat(&self, peer: &Arc<Peer>, frame: &Frame) -> Result<Reply, Refusal> {
-        let data: HeartbeatData = from_json(&frame.body).map_err(|e| Refusal::bad_body("heartbeat", e))?;
+        let mut data: HeartbeatData = from_json(&frame.body).map_err(|e| Refusal::bad_body("heartbeat", e))?;
         for (what, count) in [("consumer", data.consumer_data_set.len()), ("producer", data.producer_data_set.len())] {
             if count > GROUPS_PER_CONNECTION_MAX {
                 return Err(Refusal::error(format!(
@@ -30,25 +47,51 @@ impl Node {
                 )));
             }
         }
-        let software = Software { language: frame.language, version: frame.version };
-        for consumer in &data.consumer_data_set {
-            self.group_or_create(&GroupName::parse(&consumer.group_name)?)?;
+        let mut unserved = Unserved::default();
+        for unreadable in &data.unreadable {
+            unserved.add("", Refusal::error(unreadable.to_string()));
         }
+        data.consumer_data_set.retain(|consumer| {
+            let found = GroupName::parse(&consumer.group_name).map_err(Refusal::from);
+            let found = found.and_then(|group| self.group_or_create(&group));
+            found.map_err(|why| unserved.add(&consumer.group_name, why)).is_ok()
+        });
+        let software = Software { language: frame.language, version: frame.version };
         let heard = self.clients.heartbeat(peer, software, &data, self.now());
+        for (name, why) in heard.refused {
+            unserved.add(&name, Refusal::error(why.to_string()));
+        }
         for change in &heard.changes {
-            self.ensure_retry_topic(&change.group, change.unit_mode)?;
+            if let Err(why) = self.ensure_retry_topic(&change.group, change.unit_mode) {
+                unserved.add(change.group.as_str(), why);
+            }
             let said = data.consumer_data_set.iter().filter(|data| data.group_name == change.group.as_str());
             for consumer in said {
                 self.filters.register(&change.group, &consumer.subscription_data_set, self.clock.wall_ms());
             }
         }
+        let served = heard.producers + heard.changes.len();
         self.tell(heard.changes);
-        match heard.refused.into_iter().next() {
-            None => Ok(Reply::ok()),
-            Some(error) => Err(Refusal::error(error.to_string())),
-        }
+        self.answer_heartbeat(peer, served, &unserved)
     }
 
+    /// Tells what of a heartbeat was not served: in the answer, and when it is news in the log and the findings.
+    fn answer_heartbeat(&self, peer: &Peer, served: usize, unserved: &Unserved) -> Result<Reply, Refusal> {
+        let now_ms = self.clock.wall_ms();
+        for (name, why) in &unserved.items {
+            if self.refusals.unserved(name, &why.remark, peer.remote(), now_ms) {
+                tracing::warn!(client = %peer.remote(), group = ?name, why = %why.remark, "not served to a client");
+            }
+        }
+        let Some((_, first)) = unserved.items.first() else { return Ok(Reply::ok()) };
+        if served == 0 {
+            return Err(first.clone());
+        }
+        let told: Vec<&str> = unserved.items.iter().take(UNSERVED_TOLD_MAX).map(|(_, why)| &*why.remark).collect();
+        Ok(Reply { remark: Some(format!("{} not served: {}", unserved.items.len(), told.join("; "))), ..Reply::ok() })
+    }
+
+    /// A group whose name is too long for a topic has no retry topic, as with 4.7.1: it is served but for that.
     fn ensure_retry_topic(&self, group: &GroupName, unit_mode: bool) -> Result<(), Refusal> {
         let config = self.group_or_create(group)?;
         let queues = u32::try_from(config.retry_queue_nums).unwrap_or(0);

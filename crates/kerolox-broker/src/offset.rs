@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kerolox_store::disk::Disk;
 use kerolox_store::tables::{self, TableError};
-use kerolox_wire::body::{OffsetTable, from_json, to_json_pretty};
+use kerolox_wire::body::{OffsetTable, Unreadable, from_json, to_json_pretty};
 use kerolox_wire::names::{GroupName, QueueId, TopicName};
 use parking_lot::Mutex;
 
@@ -43,6 +43,8 @@ pub(crate) struct Offsets {
     groups: papaya::HashMap<GroupName, Arc<Mutex<ByTopic>>>,
     count: AtomicUsize,
     changes: Changes,
+    /// Members of the file that belong to no topic and group; they stay in it.
+    unusable: Mutex<Vec<Unreadable>>,
 }
 
 impl Offsets {
@@ -234,7 +236,7 @@ impl Offsets {
     /// The text of `consumerOffset.json`.
     #[must_use]
     pub(crate) fn to_json(&self) -> String {
-        to_json_pretty(&self.table())
+        to_json_pretty(&OffsetTable { unreadable: self.unusable.lock().clone(), ..self.table() })
     }
 
     /// Takes over the offsets of a `consumerOffset.json`.
@@ -303,12 +305,13 @@ impl Offsets {
     }
 
     fn adopt(&self, table: &OffsetTable) {
+        let mut unusable = table.unreadable.clone();
         for (key, queues) in &table.offset_table {
             let names = key
                 .split_once(SEPARATOR)
                 .and_then(|(topic, group)| Some((TopicName::parse(topic).ok()?, GroupName::parse(group).ok()?)));
             let Some((topic, group)) = names else {
-                tracing::warn!(?key, "offsets of the saved table left out: no topic@group");
+                unusable.push(Unreadable::unusable(key, queues, "no topic@group"));
                 continue;
             };
             let queues: Queues =
@@ -318,6 +321,10 @@ impl Offsets {
             let replaced = of_group.lock().insert(topic, queues);
             self.release(replaced.map_or(0, |queues| queues.len()));
         }
+        for key in &unusable {
+            tracing::warn!(%key, "offsets of the saved table are not used; they stay in the file");
+        }
+        *self.unusable.lock() = unusable;
     }
 }
 

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use kerolox_store::ReadError;
 use kerolox_wire::command::pull::{QueryMessage, QueryResult, ViewMessage};
 use kerolox_wire::names::{LogOffset, topics};
+use kerolox_wire::record::{BodyCheck, Record};
 use kerolox_wire::reply::Reply;
 use kerolox_wire::response::ResponseCode;
 
@@ -13,6 +14,9 @@ use crate::refusal::Refusal;
 /// Most results of a query by unique key, as 4.7.1 has it.
 const UNIQUE_KEY_RESULTS_MAX: usize = 32;
 
+/// The index keeps store times in steps of a second.
+const INDEX_STEP_MS: i64 = 1_000;
+
 impl Node {
     /// Finds messages by key. Hash collisions come along; clients compare the keys.
     pub(crate) fn query_message(&self, asked: &QueryMessage) -> Result<Reply, Refusal> {
@@ -21,9 +25,7 @@ impl Node {
         }
         let wanted =
             if asked.unique_key { UNIQUE_KEY_RESULTS_MAX } else { usize::try_from(asked.max_num).unwrap_or(0) };
-        let (topic, between) = (asked.topic.as_str(), (asked.begin_timestamp, asked.end_timestamp));
-        let found = self.store.query_keys(topic, &asked.key, wanted, between.0, between.1);
-        let found = found.map_err(|error| Refusal::read_failed(&error))?;
+        let found = self.stored_between(asked, wanted)?;
         if found.records.is_empty() {
             return Err(Refusal::new(
                 ResponseCode::QUERY_NOT_FOUND,
@@ -39,6 +41,26 @@ impl Node {
             index_last_update_phyoffset: found.last_update_offset.cast_signed(),
         };
         Ok(Reply::of(&header).with_body(body.freeze()))
+    }
+
+    /// The messages with a key that were stored between the two times. The index keeps whole seconds since its begin, so
+    /// an entry may tell up to a second less than its message; 4.7.1 misses a range that begins within that second.
+    fn stored_between(&self, asked: &QueryMessage, wanted: usize) -> Result<kerolox_store::QueryResult, Refusal> {
+        let (begin, end) = (asked.begin_timestamp, asked.end_timestamp);
+        let mut most = wanted;
+        loop {
+            let from = begin.saturating_sub(INDEX_STEP_MS);
+            let found = self.store.query_keys(asked.topic.as_str(), &asked.key, most, from, end);
+            let mut found = found.map_err(|error| Refusal::read_failed(&error))?;
+            let all = found.records.len();
+            found.records.retain(|bytes| stored_at(bytes).is_some_and(|at| (begin..=end).contains(&at)));
+            // Those of the first second may have taken the place of others.
+            if found.records.len() == all || found.records.len() >= wanted || all < most {
+                found.records.truncate(wanted);
+                return Ok(found);
+            }
+            most = most.saturating_mul(2);
+        }
     }
 
     /// Without a key, the timers' topic tells what waits for a time between the two: RocketMQ has no such question, and
@@ -64,4 +86,8 @@ impl Node {
             Some(Err(_)) | None => Err(Refusal::error(format!("{absent}, {offset}"))),
         }
     }
+}
+
+fn stored_at(bytes: &[u8]) -> Option<i64> {
+    Record::parse(bytes, BodyCheck::Skip).ok().map(|record| record.store_timestamp())
 }

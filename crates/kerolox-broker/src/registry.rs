@@ -85,13 +85,23 @@ pub(crate) struct GroupChange<C> {
     pub(crate) tell: Vec<C>,
 }
 
+/// A consumer group that was taken in.
+#[derive(Debug)]
+struct Joined<C> {
+    change: GroupChange<C>,
+    /// Why some of its subscriptions were not.
+    left_out: Vec<ClientError>,
+}
+
 /// What a heartbeat led to.
 #[derive(Debug, Clone)]
 pub(crate) struct Heard<C> {
     /// Every consumer group that was taken in: its retry topic must exist.
     pub(crate) changes: Vec<GroupChange<C>>,
-    /// Why others were not.
-    pub(crate) refused: Vec<ClientError>,
+    /// How many producer groups were.
+    pub(crate) producers: usize,
+    /// The groups that were not, or not with all that they subscribe to, and why.
+    pub(crate) refused: Vec<(String, ClientError)>,
 }
 
 /// Who was silent for too long.
@@ -110,6 +120,14 @@ pub(crate) enum ClientError {
     /// Not a legal name.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A subscription is to no topic, or is none at all.
+    #[error("group[{group}] does not subscribe to topic {topic}")]
+    Subscription {
+        /// The group.
+        group: GroupName,
+        /// What it named, and what is wrong with that.
+        topic: String,
+    },
     /// The client id is too long.
     #[error("the client id has {len} bytes, the most is {limit}")]
     ClientIdTooLong {
@@ -240,10 +258,10 @@ impl<C: Channel> Clients<C> {
     /// Takes in what a client says of its groups. The latest heartbeat decides what a group subscribes to, so members
     /// that disagree change it back and forth, as with Java.
     pub(crate) fn heartbeat(&self, from: &C, software: Software, data: &HeartbeatData, now: Duration) -> Heard<C> {
-        let mut heard = Heard { changes: Vec::new(), refused: Vec::new() };
+        let mut heard = Heard { changes: Vec::new(), producers: 0, refused: Vec::new() };
         let len = data.client_id.len();
         if len > CLIENT_ID_MAX {
-            heard.refused.push(ClientError::ClientIdTooLong { len, limit: CLIENT_ID_MAX });
+            heard.refused.push((String::new(), ClientError::ClientIdTooLong { len, limit: CLIENT_ID_MAX }));
             return heard;
         }
         let member =
@@ -251,13 +269,18 @@ impl<C: Channel> Clients<C> {
         let mut state = self.state.lock();
         for consumer in &data.consumer_data_set {
             match self.join_consumer(&mut state, &member, consumer) {
-                Ok(change) => heard.changes.push(change),
-                Err(why) => heard.refused.push(why),
+                Ok(joined) => {
+                    let name = || consumer.group_name.clone();
+                    heard.refused.extend(joined.left_out.into_iter().map(|why| (name(), why)));
+                    heard.changes.push(joined.change);
+                }
+                Err(why) => heard.refused.push((consumer.group_name.clone(), why)),
             }
         }
         for producer in &data.producer_data_set {
-            if let Err(why) = state.join_producer(&member, producer) {
-                heard.refused.push(why);
+            match state.join_producer(&member, producer) {
+                Ok(()) => heard.producers += 1,
+                Err(why) => heard.refused.push((producer.group_name.clone(), why)),
             }
         }
         heard
@@ -280,8 +303,9 @@ impl<C: Channel> Clients<C> {
             consume_from_where: known.online.from_where,
             subscription_data_set: wanted.to_vec(),
             unit_mode: false,
+            unreadable: Vec::new(),
         };
-        self.join_consumer(&mut state, &member, &data).map(Some)
+        self.join_consumer(&mut state, &member, &data).map(|joined| Some(joined.change))
     }
 
     /// Takes a client out of a producer group, a consumer group, or both; says whom to tell.

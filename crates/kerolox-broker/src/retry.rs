@@ -103,7 +103,10 @@ impl Node {
             let topic = self.dead_letter_topic(&asked.group)?;
             return Ok((topic, QueueId::new(0), properties::with(&own, &[(properties::DELAY, "")])));
         }
-        let made = self.topics.ensure(Topic::retry_of(&asked.group, retry_queues)?, self.clock.wall_ms())?;
+        let retry = Topic::retry_of(&asked.group, retry_queues)?;
+        // It waits under another topic first, and would fail only when it is due.
+        retry.name.check_record()?;
+        let made = self.topics.ensure(retry, self.clock.wall_ms())?;
         if made.new {
             self.topics_changed();
         }

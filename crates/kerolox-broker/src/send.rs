@@ -12,7 +12,7 @@ use kerolox_store::{AppendBatch, AppendError, Appended, Durability};
 use kerolox_wire::command::send::{SendMessage, SendResult};
 use kerolox_wire::frame::Frame;
 use kerolox_wire::id::MessageId;
-use kerolox_wire::names::{GroupName, QueueId, RETRY_PREFIX, TopicName, topics};
+use kerolox_wire::names::{GroupName, QueueId, RETRY_PREFIX, TopicName, groups, topics};
 use kerolox_wire::properties;
 use kerolox_wire::record::{BatchItems, NewRecord};
 use kerolox_wire::reply::{Reply, ReplyTo};
@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::spans::Span;
-use crate::topic::{FilterType, Topic, TopicByProducer, Topics};
+use crate::topic::{FilterType, Topic, TopicByProducer, TopicError, Topics};
 use crate::transaction;
 
 /// Most groups kept for use again; as many are in use as threads serve.
@@ -220,6 +220,8 @@ impl Node {
             Some(topic) => topic,
             None => self.create_topic_by_send(peer, header)?,
         };
+        // A delayed or half message keeps the name as a property, and would fail only when it is due.
+        topic.name.check_record()?;
         if !self.permission().writable() && topic.order {
             return Err(Refusal::no_permission(format!(
                 "the broker[{}] sending message is forbidden",
@@ -474,11 +476,15 @@ impl Node {
                 }
                 Ok(made.topic)
             }
+            Err(error @ TopicError::Name(_)) => Err(error.into()),
             Err(error) => {
-                self.refusals.missing(&header.topic, peer.remote(), &header.producer_group, self.clock.wall_ms());
+                // What was typed into a tool is told there.
+                if header.producer_group != groups::TOOLS_PRODUCER {
+                    self.refusals.missing(&header.topic, peer.remote(), &header.producer_group, self.clock.wall_ms());
+                }
                 tracing::warn!(
                     topic = %header.topic, client = %peer.remote(), why = %error, autoCreateTopicEnable = allowed,
-                    "send refused: create the topic with `mqadmin updateTopic -t {}`", header.topic,
+                    "send refused: create the topic with `mqadmin updateTopic -c {} -t {}`", self.config.cluster, header.topic,
                 );
                 Err(error.into())
             }

@@ -225,6 +225,9 @@ pub(crate) struct Made {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum TopicError {
+    /// No name for a new topic.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// A topic of the system is neither made nor deleted by request.
     #[error("The topic[{0}] is conflict with system topic.")]
     System(TopicName),

@@ -113,7 +113,12 @@ async fn permissions_on_topics_and_groups_count() {
     denied(&client.exchange(read("another", "open")).await, "group:another");
     let beat = |group: &str, topic: &str| {
         let consumers: Vec<ConsumerData> = vec![consumer(group, &[(topic, "*", 1)])];
-        let data = HeartbeatData { client_id: "c".to_owned(), consumer_data_set: consumers, producer_data_set: vec![] };
+        let data = HeartbeatData {
+            client_id: "c".to_owned(),
+            consumer_data_set: consumers,
+            producer_data_set: vec![],
+            unreadable: Vec::new(),
+        };
         signed::<call::Heartbeat>(&user(), &NoFields, to_json(&data, Style::Fastjson))
     };
     ok(&client.exchange(beat("reader", "open")).await);

@@ -208,6 +208,7 @@ async fn connections_are_listed_with_what_they_subscribe_to() {
         client_id: "p1".to_owned(),
         producer_data_set: vec![ProducerData { group_name: "p".to_owned() }],
         consumer_data_set: vec![],
+        unreadable: Vec::new(),
     };
     ok(&client.ask::<call::Heartbeat>(&NoFields {}, to_json(&producing, Style::Fastjson)).await);
     ok(&client.ask::<call::GetProducerConnections>(&of, "").await);
@@ -305,7 +306,8 @@ async fn a_queue_lock_lasts_until_it_is_given_back_or_runs_out() {
     let queue = |queue_id| MessageQueue { topic: "orders".to_owned(), broker_name: BROKER.to_owned(), queue_id };
     let asked = |id: &str, queues: &[i32]| {
         let mq_set = queues.iter().copied().map(queue).collect();
-        let asked = LockRequest { client_id: id.to_owned(), consumer_group: "g".to_owned(), mq_set };
+        let asked =
+            LockRequest { client_id: id.to_owned(), consumer_group: "g".to_owned(), mq_set, unreadable: Vec::new() };
         to_json(&asked, Style::Fastjson)
     };
     let lock = async |id: &str, queues: &[i32]| {

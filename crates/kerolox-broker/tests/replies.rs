@@ -14,7 +14,12 @@ const REPLIES: &str = "TestCluster_REPLY_TOPIC";
 
 async fn produces(client: &Client, id: &str) {
     let group = ProducerData { group_name: "askers".to_owned() };
-    let data = HeartbeatData { client_id: id.to_owned(), consumer_data_set: vec![], producer_data_set: vec![group] };
+    let data = HeartbeatData {
+        client_id: id.to_owned(),
+        consumer_data_set: vec![],
+        producer_data_set: vec![group],
+        unreadable: Vec::new(),
+    };
     ok(&client.ask::<call::Heartbeat>(&NoFields {}, to_json(&data, Style::Fastjson)).await);
 }
 

@@ -144,6 +144,7 @@ async fn a_half_message_below_a_made_up_offset_is_asked_for() {
         client_id: "p".to_owned(),
         consumer_data_set: vec![],
         producer_data_set: vec![ProducerData { group_name: "payers".to_owned() }],
+        ..HeartbeatData::default()
     };
     ok(&client.ask::<call::Heartbeat>(&NoFields {}, to_json(&data, Style::Fastjson)).await);
     assert_eq!(RequestCode(client.hear().await.code), RequestCode::CHECK_TRANSACTION_STATE);

@@ -85,6 +85,7 @@ async fn producer(node: &Node) -> Client {
         client_id: "p".to_owned(),
         consumer_data_set: vec![],
         producer_data_set: vec![ProducerData { group_name: "payers".to_owned() }],
+        unreadable: Vec::new(),
     };
     ok(&client.ask::<call::Heartbeat>(&NoFields {}, to_json(&data, Style::Fastjson)).await);
     client

@@ -1,6 +1,6 @@
 //! Ends of queues, places of times, and how far groups have come.
 
-use kerolox_wire::body::{ConsumeStats, MessageQueue, OffsetWrapper, ResetOffset};
+use kerolox_wire::body::{ConsumeStats, MessageQueue, OffsetWrapper, ResetOffset, TopicOffset};
 use kerolox_wire::command::admin::{self, CloneGroupOffset};
 use kerolox_wire::command::call;
 use kerolox_wire::command::offset::{QueueRef, SearchOffset, UpdateConsumerOffset};
@@ -85,6 +85,25 @@ impl Client {
     ) -> Result<i64, ClientError> {
         let request = SearchOffset { topic: topic.clone(), queue_id, timestamp };
         Ok(self.call::<call::SearchOffset>(broker, &request).await?.header.offset)
+    }
+
+    /// The place of the first message that was stored at a time or later: as [`Client::search_offset`], but behind the
+    /// last message for a time behind that of the last message.
+    ///
+    /// # Errors
+    /// When the broker does not answer or refuses.
+    pub async fn offset_from_time(
+        &self,
+        broker: &str,
+        topic: &TopicName,
+        queue_id: i32,
+        timestamp: i64,
+    ) -> Result<i64, ClientError> {
+        let found = self.search_offset(broker, topic, queue_id, timestamp).await?;
+        let ranges = self.topic_stats_at(broker, topic).await?;
+        let range = ranges.into_iter().find(|(queue, _)| queue.queue_id == queue_id);
+        let is_behind = |at: &TopicOffset| found < at.max_offset && (1..timestamp).contains(&at.last_update_timestamp);
+        Ok(range.filter(|(_, at)| is_behind(at)).map_or(found, |(_, at)| at.max_offset))
     }
 
     /// Stores where a group stands in a queue.
@@ -239,7 +258,7 @@ impl Client {
                 let timestamp_offset = if timestamp == -1 {
                     self.max_offset(&address, topic, queue.queue_id).await?
                 } else {
-                    self.search_offset(&address, topic, queue.queue_id, timestamp).await?
+                    self.offset_from_time(&address, topic, queue.queue_id, timestamp).await?
                 };
                 let mut rollback_offset = consumer_offset;
                 if force || timestamp_offset <= consumer_offset {

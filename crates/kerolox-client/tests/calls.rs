@@ -252,6 +252,10 @@ async fn a_reset_of_an_absent_group_changes_stored_offsets_backwards_unless_forc
             let queues = vec![(queue("T", 0), at(8)), (queue("T", 1), at(3)), (queue("%RETRY%G", 0), at(0))];
             json(&ConsumeStats { consume_tps: 0.0, offset_table: PairMap(queues) })
         }
+        Request::GetTopicStats(_) => {
+            let range = TopicOffset { min_offset: 0, max_offset: 10, last_update_timestamp: 100 };
+            json(&TopicStats { offset_table: PairMap(vec![(queue("T", 0), range.clone()), (queue("T", 1), range)]) })
+        }
         Request::SearchOffset(_) => Reply::of(&OffsetResult { offset: 5 }),
         Request::GetMaxOffset(_) => Reply::of(&OffsetResult { offset: 10 }),
         Request::UpdateConsumerOffset(_) => Reply::ok(),
@@ -265,6 +269,8 @@ async fn a_reset_of_an_absent_group_changes_stored_offsets_backwards_unless_forc
     assert_eq!(places(back), [(0, 5), (1, 3)], "queue 1 would have to go forward");
     let end = nodes.client.reset_offset(&group("G"), &topic("T"), -1, true, Language::JAVA).await.unwrap();
     assert_eq!(places(end), [(0, 10), (1, 10)]);
+    let behind = nodes.client.reset_offset(&group("G"), &topic("T"), 101, true, Language::JAVA).await.unwrap();
+    assert_eq!(places(behind), [(0, 10), (1, 10)], "a time behind the last message is the end");
     let stored: Vec<(i32, i64)> = nodes
         .requests()
         .iter()
@@ -273,7 +279,7 @@ async fn a_reset_of_an_absent_group_changes_stored_offsets_backwards_unless_forc
             _ => None,
         })
         .collect();
-    assert_eq!(stored, [(0, 5), (0, 10), (1, 10)]);
+    assert_eq!(stored, [(0, 5), (0, 10), (1, 10), (0, 10), (1, 10)]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use kerolox_wire::body::KvTable;
-use kerolox_wire::names::{DLQ_PREFIX, RETRY_PREFIX, TopicName};
+use kerolox_wire::names::{DLQ_PREFIX, RETRY_PREFIX, TopicName, topics};
 use parking_lot::Mutex;
 
 /// Namespace under which the keys of the name server tell them: topic to `count last-ms client`.
@@ -28,6 +28,10 @@ impl Missing {
     /// Remembers a question. Retry topics are made by their group's first failure, so nobody misses them.
     pub(crate) fn note(&self, topic: &str, client: SocketAddr, now_ms: i64) {
         let Ok(topic) = TopicName::parse(topic) else { return };
+        // What nobody can make, or has switched off on purpose, is not missing either.
+        if topic.check_as_new().is_err() || topics::SYSTEM.contains(&topic.as_str()) {
+            return;
+        }
         if topic.as_str().starts_with(RETRY_PREFIX) || topic.as_str().starts_with(DLQ_PREFIX) {
             return;
         }
@@ -62,7 +66,9 @@ mod tests {
     fn what_is_asked_for_in_vain_is_told_until_it_is_there() {
         let missing = Missing::default();
         let from = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        for (topic, ms) in [("a", 1), ("b", 2), ("a", 3), ("%RETRY%g", 4), ("%DLQ%g", 4), ("../x", 5)] {
+        for (topic, ms) in
+            [("a", 1), ("b", 2), ("a", 3), ("%RETRY%g", 4), ("%DLQ%g", 4), ("../x", 5), ("TBW102", 6), ("a.b", 6)]
+        {
             missing.note(topic, from(7), ms);
         }
         let told = missing.list(|_| false).table;

@@ -376,7 +376,8 @@ impl Routes {
     /// Adds or changes the topics of a primary; returns those it had to leave out.
     fn take_topics(&mut self, broker: &Arc<str>, table: TopicConfigTable) -> Vec<String> {
         let cluster = self.brokers.get(broker).map(|b| b.cluster.clone()).unwrap_or_default();
-        let (mut skipped, mut added) = (Vec::new(), Vec::new());
+        let mut skipped: Vec<String> = table.unreadable.into_iter().map(|topic| topic.key).collect();
+        let mut added = Vec::new();
         for (key, config) in table.topic_config_table {
             let name = if config.topic_name.is_empty() { key } else { config.topic_name.clone() };
             // Brokers make topics of their own and their cluster's name, and default to the name of their host.

@@ -116,6 +116,7 @@ fn body(counter: i64, topics: &[&str]) -> RegisterBrokerBody {
         topic_config_serialize_wrapper: TopicConfigTable {
             data_version: DataVersion { counter, timestamp: 5 },
             topic_config_table: topics.iter().map(|name| ((*name).to_owned(), topic(name))).collect(),
+            unreadable: Vec::new(),
         },
         ..RegisterBrokerBody::default()
     }

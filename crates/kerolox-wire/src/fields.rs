@@ -1,5 +1,6 @@
 //! Extension fields of a header: names and values in one piece of memory.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -171,6 +172,12 @@ impl Fields {
     }
 }
 
+/// The text of a header or of a part of it. Bytes that are no UTF-8 are replaced, as Java does: a name or a tag in another
+/// encoding is no reason to lose the connection. Nearly all are UTF-8, and looking at them whole is quicker.
+pub(crate) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 /// Which letter of the alphabet a one-letter name is, from 0.
 fn letter(name: &str) -> Option<usize> {
     match name.as_bytes() {
@@ -221,6 +228,12 @@ mod tests {
         assert_eq!(fields.find("queueId", "e"), None);
         fields.push("é", "x");
         assert_eq!(fields.get("é"), Some("x"));
+    }
+
+    #[test]
+    fn what_is_no_utf8_is_replaced() {
+        assert!(matches!(text_of("\u{8ba2}".as_bytes()), Cow::Borrowed(_)));
+        assert_eq!(text_of(b"a\xb6\xa9"), "a\u{FFFD}\u{FFFD}");
     }
 
     #[test]

@@ -81,6 +81,8 @@ pub struct Frame {
     pub fields: Fields,
     /// How the header was or will be encoded.
     pub serialization: Serialization,
+    /// Whether bytes of the header that are no UTF-8 were replaced when it was read.
+    pub replaced: bool,
     /// Body bytes, possibly none.
     pub body: Bytes,
 }

@@ -3,9 +3,11 @@
 //! `code i16 | language u8 | version i16 | opaque i32 | flag i32 | remark length i32 | remark | fields length i32 |
 //! (name length i16 | name | value length i32 | value)*`
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, BytesMut};
 
-use crate::fields::{FIELDS_MAX, Fields};
+use crate::fields::{FIELDS_MAX, Fields, text_of};
 use crate::frame::{Frame, FrameError, Head, Language, Serialization};
 
 /// Reads a whole header into a fresh frame.
@@ -19,7 +21,9 @@ pub(crate) fn read(header: &[u8], frame: &mut Frame) -> Result<(), FrameError> {
     frame.flag = rest.i32()?;
     let remark = rest.i32()?;
     if remark > 0 {
-        frame.remark = Some(rest.text(remark)?.to_owned());
+        let remark = rest.text(remark)?;
+        frame.replaced |= matches!(remark, Cow::Owned(_));
+        frame.remark = Some(remark.into_owned());
     }
     let pairs = rest.i32()?;
     if pairs > 0 {
@@ -33,7 +37,8 @@ pub(crate) fn read(header: &[u8], frame: &mut Frame) -> Result<(), FrameError> {
             if frame.fields.len() == FIELDS_MAX {
                 return Err(pairs.wrong("too many extension fields"));
             }
-            frame.fields.push(name, value);
+            frame.replaced |= matches!((&name, &value), (Cow::Owned(_), _) | (_, Cow::Owned(_)));
+            frame.fields.push(&name, &value);
         }
         if frame.fields.is_repeated(&[]) {
             return Err(pairs.wrong("an extension field is repeated"));
@@ -88,9 +93,9 @@ impl<'a> Rest<'a> {
         self.take(len)
     }
 
-    fn text(&mut self, len: i32) -> Result<&'a str, FrameError> {
-        let bytes = self.take_signed(len)?;
-        std::str::from_utf8(bytes).map_err(|_| self.wrong("text is not UTF-8"))
+    /// A text; what is no UTF-8 in it is replaced, as Java does.
+    fn text(&mut self, len: i32) -> Result<Cow<'a, str>, FrameError> {
+        self.take_signed(len).map(text_of)
     }
 
     fn i16(&mut self) -> Result<i16, FrameError> {

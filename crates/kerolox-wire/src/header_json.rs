@@ -26,9 +26,9 @@ const COMPACT_NAME_BACK: usize = 4;
 
 /// Reads a whole header into a fresh frame. The work is linear in the header's length.
 pub(crate) fn read(header: &[u8], frame: &mut Frame) -> Result<(), FrameError> {
-    let text = std::str::from_utf8(header)
-        .map_err(|e| FrameError::Header { at: e.valid_up_to(), why: "text is not UTF-8" })?;
-    Scan::new(text).header(frame)
+    let text = crate::fields::text_of(header);
+    frame.replaced = matches!(text, Cow::Owned(_));
+    Scan::new(&text).header(frame)
 }
 
 /// Appends a header; members stand in the order Java writes them.

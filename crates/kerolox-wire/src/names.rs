@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Longest topic name in bytes: a V1 record keeps the length in one signed byte.
+/// Longest name of a new topic in bytes: a V1 record keeps the length in one signed byte.
 pub const TOPIC_NAME_MAX: usize = 127;
+/// Longest topic name in bytes that is read: a topic is a folder, and file systems take no longer name for one.
+pub const TOPIC_PATH_MAX: usize = 255;
 /// Longest group name in bytes.
 pub const GROUP_NAME_MAX: usize = 255;
 
@@ -59,6 +61,8 @@ pub mod topics {
 pub mod groups {
     /// Reads for administration tools.
     pub const TOOLS: &str = "TOOLS_CONSUMER";
+    /// Sends for administration tools.
+    pub const TOOLS_PRODUCER: &str = "TOOLS_PRODUCER";
     /// Its offsets tell how far half messages and operation messages are settled.
     pub const TRANS: &str = "CID_RMQ_SYS_TRANS";
     /// Groups of this beginning are made at their first use even when automatic creation is off.
@@ -85,7 +89,13 @@ pub enum NameError {
         /// `topic` or `group`.
         what: &'static str,
     },
-    /// A character outside the allowed set.
+    /// Nothing that may be part of a path.
+    #[error("The specified {what} contains illegal characters: it could be no part of a path")]
+    Unsafe {
+        /// `topic` or `group`.
+        what: &'static str,
+    },
+    /// A character outside of what new topics may have.
     #[error("The specified {what} contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$")]
     Illegal {
         /// `topic` or `group`.
@@ -103,17 +113,27 @@ pub enum NameError {
     },
 }
 
+/// What every name must keep, wherever it comes from: topics are folders of the store, and names stand in the
+/// properties of messages, where control characters separate.
 fn check(text: &str, what: &'static str, limit: usize) -> Result<(), NameError> {
     if text.trim().is_empty() {
         return Err(NameError::Blank { what });
     }
-    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'%' | b'|' | b'_' | b'-')) {
-        return Err(NameError::Illegal { what });
+    if matches!(text, "." | "..") || text.chars().any(|c| matches!(c, '/' | '\\') || c.is_control()) {
+        return Err(NameError::Unsafe { what });
     }
     if text.len() > limit {
         return Err(NameError::TooLong { what, len: text.len(), limit });
     }
     Ok(())
+}
+
+/// What 4.7.1 asks of a topic that is made.
+fn check_new_topic(text: &str) -> Result<(), NameError> {
+    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'%' | b'|' | b'_' | b'-')) {
+        return Err(NameError::Illegal { what: "topic" });
+    }
+    check(text, "topic", TOPIC_NAME_MAX)
 }
 
 macro_rules! name_type {
@@ -123,7 +143,8 @@ macro_rules! name_type {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks `text` against `^[%|a-zA-Z0-9_-]+$` and the length limit.
+            /// Takes any text that is safe as a part of a path: names of old brokers and of other clients have dots or
+            /// are not in Latin letters.
             ///
             /// # Errors
             /// Says which rule is broken.
@@ -179,13 +200,13 @@ macro_rules! name_type {
 }
 
 name_type!(
-    /// A legal topic name.
+    /// A topic name.
     TopicName,
     "topic",
-    TOPIC_NAME_MAX
+    TOPIC_PATH_MAX
 );
 name_type!(
-    /// A legal producer or consumer group name.
+    /// A producer or consumer group name.
     GroupName,
     "group",
     GROUP_NAME_MAX
@@ -195,8 +216,28 @@ impl TopicName {
     /// A topic name known at compile time to be legal.
     #[must_use]
     pub fn known(text: &'static str) -> Self {
-        debug_assert!(check(text, "topic", TOPIC_NAME_MAX).is_ok());
+        debug_assert!(check_new_topic(text).is_ok());
         Self(text.into())
+    }
+
+    /// Checks the name as 4.7.1 does when a topic is made: `^[%|a-zA-Z0-9_-]+$`, and no longer than a record can tell.
+    ///
+    /// # Errors
+    /// Says which rule is broken.
+    pub fn check_as_new(&self) -> Result<(), NameError> {
+        check_new_topic(self.as_str())
+    }
+
+    /// Checks that a record of the topic can be written: it keeps the length of the name in one signed byte.
+    ///
+    /// # Errors
+    /// When the name is longer.
+    pub fn check_record(&self) -> Result<(), NameError> {
+        let len = self.as_str().len();
+        if len > TOPIC_NAME_MAX {
+            return Err(NameError::TooLong { what: "topic", len, limit: TOPIC_NAME_MAX });
+        }
+        Ok(())
     }
 
     /// The topic of `group`'s messages to be tried again.
@@ -335,17 +376,23 @@ mod tests {
 
     #[test]
     fn names_that_could_leave_a_folder_are_refused() {
-        for bad in ["../a", "a/b", ".", "a\\b", "a\0", "ä", "a b"] {
-            assert_eq!(TopicName::parse(bad), Err(NameError::Illegal { what: "topic" }), "{bad:?}");
+        for bad in ["../a", "a/b", ".", "..", "a\\b", "a\0", "a\u{1}b", "a\nb"] {
+            assert_eq!(TopicName::parse(bad), Err(NameError::Unsafe { what: "topic" }), "{bad:?}");
+            assert_eq!(GroupName::parse(bad), Err(NameError::Unsafe { what: "group" }), "{bad:?}");
         }
         assert_eq!(GroupName::parse("  "), Err(NameError::Blank { what: "group" }));
-        assert!(TopicName::parse("%RETRY%a-b_C|9").is_ok());
+        assert!(matches!(TopicName::parse(&"a".repeat(256)), Err(NameError::TooLong { len: 256, .. })));
     }
 
     #[test]
-    fn a_topic_name_has_at_most_127_bytes() {
-        assert!(TopicName::parse(&"a".repeat(127)).is_ok());
-        assert!(matches!(TopicName::parse(&"a".repeat(128)), Err(NameError::TooLong { len: 128, .. })));
+    fn names_of_old_data_are_read_but_not_made() {
+        for old in ["order.created", "\u{8ba2}\u{5355}", "a b", "..a", &"a".repeat(128), &"a".repeat(255)] {
+            assert!(TopicName::parse(old).unwrap().check_as_new().is_err(), "{old}");
+            assert!(GroupName::parse(old).is_ok(), "{old}");
+        }
+        for new in ["%RETRY%a-b_C|9", &"a".repeat(127)] {
+            assert_eq!(TopicName::parse(new).unwrap().check_as_new(), Ok(()), "{new}");
+        }
     }
 
     #[test]

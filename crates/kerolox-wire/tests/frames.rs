@@ -19,6 +19,7 @@ fn any_frame() -> impl Strategy<Value = Frame> {
         proptest::collection::vec(any::<u8>(), 0..200),
     )
         .prop_map(|((code, language, version, opaque, flag), remark, fields, binary, body)| Frame {
+            replaced: false,
             code: i32::from(code),
             language: Language(language),
             version,

@@ -257,7 +257,8 @@ fn what_is_too_large_or_makes_no_sense_is_refused_in_words() {
     assert_eq!(node.raw(head.as_bytes()).status, 431);
     assert_eq!(node.raw(b"\x16\x03\x01 no http at all\r\n\r\n").status, 400);
     for (path, status) in [
-        ("/api/topics/no%20such%20name", 400),
+        ("/api/topics/no%20such%20name", 404),
+        ("/api/topics/no%5Csuch", 400),
         ("/api/topics/..%2f..%2fetc", 400),
         ("/api/topics/absent", 404),
         ("/api/groups/absent", 404),

@@ -60,11 +60,26 @@ impl Node {
 
     /// The place of a time, -1 meaning the end.
     fn place_by_time(&self, topic: &TopicName, queue: QueueId, timestamp: i64) -> Result<i64, Refusal> {
-        if timestamp == -1 {
-            return Ok(self.range_or_empty(topic, queue).1.to_wire());
+        let end = self.range_or_empty(topic, queue).1;
+        if timestamp == -1 || self.is_behind_all(topic, queue, end, timestamp)? {
+            return Ok(end.to_wire());
         }
         let offset = self.store.offset_by_time(topic, queue, timestamp);
         offset.map(QueueOffset::to_wire).map_err(|error| Refusal::read_failed(&error))
+    }
+
+    /// Whether a time lies behind the last message of a queue. A search by time finds that message then; whoever goes
+    /// there to skip everything would be given it once more.
+    fn is_behind_all(
+        &self,
+        topic: &TopicName,
+        queue: QueueId,
+        end: QueueOffset,
+        timestamp: i64,
+    ) -> Result<bool, Refusal> {
+        let Some(last) = end.get().checked_sub(1).map(QueueOffset::new) else { return Ok(false) };
+        let stored = self.store.store_time(topic, queue, last).map_err(|error| Refusal::read_failed(&error))?;
+        Ok(stored.is_some_and(|stored| stored < timestamp))
     }
 
     fn reset_order(&self, language: Language, asked: &ResetOffset, targets: &[(MessageQueue, i64)]) -> Frame {

@@ -69,6 +69,14 @@ impl Node {
             let told = format!("{} {} {} {}", one.count, one.last_ms, one.client, one.group);
             put(&format!("missingTopic_{topic}"), told);
         }
+        let replaced = self.refusals.replaced_texts();
+        put("headersReplacedTotal", replaced.count.to_string());
+        if let Some((client, at_ms)) = replaced.last {
+            put("headersReplacedLast", format!("{at_ms} {client}"));
+        }
+        for (group, one) in self.refusals.still_unserved(self.clock.wall_ms()) {
+            put(&format!("unservedGroup_{group}"), format!("{} {}", one.client, one.why));
+        }
         let schedule = TopicName::known(topics::SCHEDULE);
         let delivered = self.delay_offsets.table();
         for (at, level) in (0..self.store.config().delay_levels.max_level()).zip(1..) {

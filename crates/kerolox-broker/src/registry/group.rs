@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kerolox_wire::body::{ConsumeFromWhere, ConsumeType, ConsumerData, MessageModel, SubscriptionData};
-use kerolox_wire::names::{GroupName, NameError, TopicName};
+use kerolox_wire::names::{GroupName, TOPIC_PATH_MAX, TopicName};
 
 use super::agreement::Agreement;
 use super::{Channel, Software, Subscription};
@@ -26,22 +26,30 @@ pub(crate) struct OnlineGroup {
 }
 
 impl OnlineGroup {
-    /// The group after a heartbeat, and whether its set of topics has changed; `None` when all is as before.
-    pub(super) fn after(&self, data: &ConsumerData) -> Result<Option<(Self, bool)>, NameError> {
+    /// The group after a heartbeat, and whether its set of topics has changed; `None` when all is as before. With it
+    /// the topics that nobody can subscribe to, and why.
+    pub(super) fn after(&self, data: &ConsumerData) -> (Option<(Self, bool)>, Vec<String>) {
         let topics: BTreeSet<&str> = data.subscription_data_set.iter().map(|wanted| wanted.topic.as_str()).collect();
         let lost = self.subscriptions.keys().any(|topic| !topics.contains(topic.as_str()));
-        let news: Vec<&SubscriptionData> =
-            data.subscription_data_set.iter().filter(|wanted| self.is_news(wanted)).collect();
+        let (mut news, mut left_out) = (Vec::new(), Vec::new());
+        for wanted in data.subscription_data_set.iter().filter(|wanted| self.is_news(wanted)) {
+            match Subscription::from_body(wanted) {
+                Ok(subscription) => news.push(subscription),
+                Err(why) => {
+                    let topic: String = wanted.topic.chars().take(TOPIC_PATH_MAX).collect();
+                    left_out.push(format!("{topic:?}: {why}"));
+                }
+            }
+        }
         let manner = (self.consume_type, self.message_model, self.from_where);
         let same = manner == (data.consume_type, data.message_model, data.consume_from_where);
         if same && !lost && news.is_empty() {
-            return Ok(None);
+            return (None, left_out);
         }
         let mut subscriptions = self.subscriptions.clone();
         subscriptions.retain(|topic, _| topics.contains(topic.as_str()));
         let mut topics_changed = lost;
-        for wanted in news {
-            let subscription = Subscription::from_body(wanted)?;
+        for subscription in news {
             topics_changed |= !subscriptions.contains_key(&subscription.topic);
             subscriptions.insert(subscription.topic.clone(), Arc::new(subscription));
         }
@@ -52,7 +60,7 @@ impl OnlineGroup {
             from_where: data.consume_from_where,
             subscriptions,
         };
-        Ok(Some((group, topics_changed)))
+        (Some((group, topics_changed)), left_out)
     }
 
     /// A subscription to another topic, or a later one to the same; the same or an earlier version changes nothing.

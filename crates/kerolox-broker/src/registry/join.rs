@@ -10,7 +10,7 @@ use super::agreement::{Agreement, difference, wanted_by};
 use super::group::{ConsumerGroup, Member};
 use super::{
     CLIENTS_PER_GROUP_MAX, Channel, ClientError, Clients, GROUPS_ONLINE_MAX, GROUPS_PER_CONNECTION_MAX, GroupChange,
-    SUBSCRIPTION_BYTES_MAX, SUBSCRIPTION_BYTES_PER_GROUP_MAX, SUBSCRIPTIONS_PER_GROUP_MAX, State,
+    Joined, SUBSCRIPTION_BYTES_MAX, SUBSCRIPTION_BYTES_PER_GROUP_MAX, SUBSCRIPTIONS_PER_GROUP_MAX, State,
 };
 
 impl<C: Channel> Clients<C> {
@@ -21,7 +21,7 @@ impl<C: Channel> Clients<C> {
         state: &mut State<C>,
         member: &Member<C>,
         data: &ConsumerData,
-    ) -> Result<GroupChange<C>, ClientError> {
+    ) -> Result<Joined<C>, ClientError> {
         let name = GroupName::parse(&data.group_name)?;
         let count = data.subscription_data_set.len();
         if count > SUBSCRIPTIONS_PER_GROUP_MAX {
@@ -35,7 +35,10 @@ impl<C: Channel> Clients<C> {
             room(&name, groups, state.consumers.len(), known.map(|group| group.members.len()))?;
         }
         let before = known.map_or_else(Arc::default, |group| Arc::clone(&group.online));
-        let after = before.after(data)?;
+        let (after, bad) = before.after(data);
+        let unreadable = data.unreadable.iter().map(ToString::to_string);
+        let left_out = bad.into_iter().chain(unreadable);
+        let left_out = left_out.map(|topic| ClientError::Subscription { group: name.clone(), topic }).collect();
         let member = Member { wants: wanted_by(data), ..member.clone() };
         // Compared with the group as it was, before this member's wishes become the group's.
         let was = Arc::clone(&before);
@@ -66,7 +69,7 @@ impl<C: Channel> Clients<C> {
             tracing::info!(group = %name, client = ?member.client_id, from = %member.channel.remote(), "consumer joined");
             state.connections.entry(conn).or_default().consumers.insert(name.clone());
         }
-        Ok(GroupChange { group: name, unit_mode: data.unit_mode, tell })
+        Ok(Joined { change: GroupChange { group: name, unit_mode: data.unit_mode, tell }, left_out })
     }
 
     pub(super) fn leave_consumer(&self, state: &mut State<C>, conn: u64, name: &str) -> Option<GroupChange<C>> {

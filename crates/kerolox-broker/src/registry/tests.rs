@@ -47,6 +47,7 @@ fn consumer(group: &str, wanted: &[(&str, &str, i64)]) -> ConsumerData {
         consume_from_where: ConsumeFromWhere::LastOffset,
         subscription_data_set: wanted.iter().map(subscription).collect(),
         unit_mode: false,
+        unreadable: Vec::new(),
     }
 }
 
@@ -56,6 +57,7 @@ fn beat(client_id: &str, consumers: Vec<ConsumerData>, producers: &[&str]) -> He
         client_id: client_id.to_owned(),
         consumer_data_set: consumers,
         producer_data_set: producers.collect(),
+        unreadable: Vec::new(),
     }
 }
 
@@ -269,10 +271,12 @@ fn one_bad_group_does_not_keep_the_others_out() {
         consumer("y", &many),
         consumer("g", &[("t", "*", 1)]),
     ];
-    let heard = clients.heartbeat(&Line::new(1), JAVA, &beat("c", bad, &["p", "a b"]), at(0));
-    assert_eq!(heard.changes.len(), 1);
-    assert_eq!(heard.refused.len(), 4, "{:?}", heard.refused);
-    assert!(clients.group("x").is_none() && clients.group("y").is_none());
+    let heard = clients.heartbeat(&Line::new(1), JAVA, &beat("c", bad, &["p", "a/b"]), at(0));
+    let taken: Vec<_> = heard.changes.iter().map(|change| change.group.as_str()).collect();
+    assert_eq!((taken, heard.producers), (vec!["x", "g"], 1));
+    let refused: Vec<_> = heard.refused.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(refused, ["../g", "x", "y", "a/b"], "{:?}", heard.refused);
+    assert!(clients.group("x").unwrap().subscriptions.is_empty() && clients.group("y").is_none());
     assert!(clients.group("g").is_some() && clients.producer("c").is_some());
 }
 
@@ -284,7 +288,10 @@ fn a_connection_joins_a_bounded_number_of_groups() {
     let consumers = names.iter().map(|name| consumer(name, &[])).collect();
     let heard = clients.heartbeat(&Line::new(1), JAVA, &beat("c", consumers, &producers), at(0));
     assert_eq!(heard.changes.len(), GROUPS_PER_CONNECTION_MAX);
-    assert!(matches!(heard.refused[..], [ClientError::TooManyGroups { .. }, ClientError::TooManyGroups { .. }]));
+    assert!(matches!(
+        heard.refused[..],
+        [(_, ClientError::TooManyGroups { .. }), (_, ClientError::TooManyGroups { .. })]
+    ));
     assert_eq!(clients.disconnected(1).len(), GROUPS_PER_CONNECTION_MAX);
 }
 
@@ -296,7 +303,7 @@ fn a_group_takes_a_bounded_number_of_members() {
         assert_eq!(clients.heartbeat(&Line::new(id), JAVA, &data, at(0)).refused, []);
     }
     let heard = clients.heartbeat(&Line::new(u64::MAX), JAVA, &data, at(0));
-    assert!(matches!(heard.refused[..], [ClientError::GroupFull { .. }]));
+    assert!(matches!(heard.refused[..], [(_, ClientError::GroupFull { .. })]));
     let heard = clients.heartbeat(&Line::new(0), JAVA, &data, at(0));
     assert_eq!(heard.refused, [], "members already in stay in");
 }
@@ -305,7 +312,7 @@ fn a_group_takes_a_bounded_number_of_members() {
 fn a_client_id_has_a_bounded_length() {
     let clients = Clients::new();
     let heard = clients.heartbeat(&Line::new(1), JAVA, &beat(&"c".repeat(CLIENT_ID_MAX + 1), vec![], &["p"]), at(0));
-    assert!(matches!(heard.refused[..], [ClientError::ClientIdTooLong { .. }]));
+    assert!(matches!(heard.refused[..], [(_, ClientError::ClientIdTooLong { .. })]));
     assert!(clients.producer_connection("p").is_err());
 }
 
@@ -348,14 +355,15 @@ fn what_groups_subscribe_to_is_bounded_and_freed_when_they_leave() {
         let consumers = vec![consumer(group, &[("t", text, version)])];
         clients.heartbeat(&Line::new(id), JAVA, &beat("c", consumers, &[]), at(0)).refused
     };
-    let size = |refused: Vec<ClientError>| matches!(refused[..], [ClientError::SubscriptionsTooLarge { .. }]);
+    let size =
+        |refused: Vec<(String, ClientError)>| matches!(refused[..], [(_, ClientError::SubscriptionsTooLarge { .. })]);
     assert!(size(join(1, "large", &"x".repeat(SUBSCRIPTION_BYTES_PER_GROUP_MAX), 1)));
     assert!(clients.group("large").is_none());
     let full = u64::try_from(SUBSCRIPTION_BYTES_MAX / text.len()).unwrap();
     for n in 0..full {
         assert_eq!(join(n, &format!("g{n}"), &text, 1), [], "{n}");
     }
-    assert!(matches!(join(full, "more", &text, 1)[..], [ClientError::NoRoomForSubscriptions { .. }]));
+    assert!(matches!(join(full, "more", &text, 1)[..], [(_, ClientError::NoRoomForSubscriptions { .. })]));
     assert_eq!(join(0, "g0", &text[1..], 2), [], "a group that wants less may say so");
     clients.disconnected(1);
     assert_eq!(join(full, "more", &text, 1), []);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use kerolox_store::disk::Disk;
 use kerolox_store::tables::{self, TableError};
-use kerolox_wire::body::{DataVersion, TopicConfig, TopicConfigTable, from_json, to_json_pretty};
+use kerolox_wire::body::{DataVersion, TopicConfig, TopicConfigTable, Unreadable, from_json, to_json_pretty};
 use kerolox_wire::names::{TopicName, topics};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -47,6 +47,8 @@ pub(crate) struct Topics {
     /// Held by whoever changes the table.
     writing: Mutex<()>,
     changes: Changes,
+    /// Topics of the file that cannot be used; they stay in it.
+    unusable: Mutex<Vec<Unreadable>>,
 }
 
 impl Topics {
@@ -59,7 +61,14 @@ impl Topics {
         system.extend(made.iter().map(|topic| topic.name.to_string()));
         let topics = made.into_iter().map(|topic| (topic.name.clone(), Arc::new(topic))).collect();
         let current = ArcSwap::from_pointee(TopicSnapshot { topics, version: DataVersion::default() });
-        Self { current, system, auto_create, writing: Mutex::new(()), changes: Changes::default() }
+        Self {
+            current,
+            system,
+            auto_create,
+            writing: Mutex::new(()),
+            changes: Changes::default(),
+            unusable: Mutex::default(),
+        }
     }
 
     /// The topic of that name.
@@ -126,6 +135,7 @@ impl Topics {
         if let Some(topic) = self.get(ask.topic.as_str()) {
             return Ok(Made { topic, new: false });
         }
+        ask.topic.check_as_new()?;
         let topic = match self.inherit(ask) {
             Ok(topic) => topic,
             Err(_) if ask.topic.is_retry() => Topic::new(ask.topic.clone(), 1, Perm::READ_WRITE),
@@ -142,19 +152,35 @@ impl Topics {
         self.insert_new(&writing, Topic { sys_flag, ..topic }, now_ms)
     }
 
-    /// The topic named as `wanted`, made as given if there is none yet: retry, dead letter and transaction topics.
+    /// The topic named as `wanted`, made as given if there is none yet: retry, dead letter and transaction topics. One
+    /// that has fewer queues gets as many: with 4.7.1 nobody reads the retry queues that a group gets later.
     ///
     /// # Errors
     /// When there are too many topics.
     pub(crate) fn ensure(&self, wanted: Topic, now_ms: i64) -> Result<Made, TopicError> {
-        if let Some(topic) = self.get(wanted.name.as_str()) {
+        let suffices =
+            |topic: &Topic| topic.read_queues >= wanted.read_queues && topic.write_queues >= wanted.write_queues;
+        if let Some(topic) = self.get(wanted.name.as_str()).filter(|topic| suffices(topic)) {
             return Ok(Made { topic, new: false });
         }
         let writing = self.writing.lock();
         match self.get(wanted.name.as_str()) {
-            Some(topic) => Ok(Made { topic, new: false }),
+            Some(topic) if suffices(&topic) => Ok(Made { topic, new: false }),
+            Some(topic) => Ok(Made { topic: self.grow(&writing, &topic, &wanted, now_ms), new: true }),
             None => self.insert_new(&writing, wanted, now_ms),
         }
+    }
+
+    /// Gives a topic as many queues as another one has.
+    fn grow(&self, writing: &MutexGuard<'_, ()>, topic: &Topic, wanted: &Topic, now_ms: i64) -> Arc<Topic> {
+        let read_queues = topic.read_queues.max(wanted.read_queues);
+        let write_queues = topic.write_queues.max(wanted.write_queues);
+        tracing::info!(topic = %topic.name, read_queues, write_queues, "topic got more queues");
+        let grown = Arc::new(Topic { read_queues, write_queues, ..topic.clone() });
+        self.publish(writing, now_ms, |topics| {
+            topics.insert(grown.name.clone(), Arc::clone(&grown));
+        });
+        grown
     }
 
     /// Creates or replaces a topic on an administrator's word. As in 4.7.1 `order` comes from the name server alone,
@@ -165,6 +191,9 @@ impl Topics {
     pub(crate) fn replace(&self, topic: Topic, now_ms: i64) -> Result<Arc<Topic>, TopicError> {
         if self.is_system(topic.name.as_str()) {
             return Err(TopicError::System(topic.name));
+        }
+        if self.get(topic.name.as_str()).is_none() {
+            topic.name.check_as_new()?;
         }
         let queues = topic.read_queues.max(topic.write_queues);
         if queues > TOPIC_QUEUES_MAX {
@@ -232,7 +261,8 @@ impl Topics {
     /// The text of `topics.json`.
     #[must_use]
     pub(crate) fn to_json(&self) -> String {
-        to_json_pretty(&self.register_all(Perm::READ_WRITE))
+        let unreadable = self.unusable.lock().clone();
+        to_json_pretty(&TopicConfigTable { unreadable, ..self.register_all(Perm::READ_WRITE) })
     }
 
     /// Takes over the topics and the version of a `topics.json`; they win over the topics made at start.
@@ -327,6 +357,7 @@ impl Topics {
         let _writing = self.writing.lock();
         let auto_create = self.auto_create.load(Ordering::Relaxed);
         let mut adopted = self.current.load().topics.clone();
+        let mut unusable = table.unreadable.clone();
         for (name, config) in &table.topic_config_table {
             match TopicName::parse(name) {
                 Ok(name) => {
@@ -341,9 +372,13 @@ impl Topics {
                     }
                     adopted.insert(topic.name.clone(), Arc::new(topic));
                 }
-                Err(why) => tracing::warn!(topic = ?name, %why, "topic of the saved table left out"),
+                Err(why) => unusable.push(Unreadable::unusable(name, config, why)),
             }
         }
+        for topic in &unusable {
+            tracing::warn!(%topic, "topic of the saved table is not served; it stays in the file");
+        }
+        *self.unusable.lock() = unusable;
         self.current.store(Arc::new(TopicSnapshot { topics: adopted, version: table.data_version }));
     }
 }
@@ -361,6 +396,7 @@ fn wire_table(version: DataVersion, configs: impl Iterator<Item = TopicConfig>) 
     TopicConfigTable {
         data_version: version,
         topic_config_table: configs.map(|config| (config.topic_name.clone(), config)).collect(),
+        unreadable: Vec::new(),
     }
 }
 

@@ -119,7 +119,12 @@ impl Client {
 
     /// Says which groups it is in.
     pub(crate) async fn heartbeat(&self, id: &str, consumers: Vec<ConsumerData>) -> Frame {
-        let data = HeartbeatData { client_id: id.to_owned(), consumer_data_set: consumers, producer_data_set: vec![] };
+        let data = HeartbeatData {
+            client_id: id.to_owned(),
+            consumer_data_set: consumers,
+            producer_data_set: vec![],
+            unreadable: Vec::new(),
+        };
         self.ask::<call::Heartbeat>(&NoFields {}, to_json(&data, Style::Fastjson)).await
     }
 

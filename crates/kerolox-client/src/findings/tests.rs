@@ -309,10 +309,19 @@ fn topics_that_clients_want_and_that_are_not_there_are_named_with_the_client() {
     };
     let found = only(|f| f.missing = vec![missing(NOW - 1_000), missing(NOW - 2_000)]);
     let what = "asked for 7 times, last by 10.0.0.5:4711 (group shop)";
-    check(&found, Severity::Error, "topic orders", what, "mqadmin updateTopic -c CLUSTER -t orders");
-    let mut facts = healthy();
-    facts.missing = vec![missing(NOW - 3_700_000)];
-    assert_eq!(judge(&facts), [], "long ago");
+    check(&found, Severity::Error, "topic orders", what, "mqadmin updateTopic -c C -t orders");
+    let once = only(|f| f.missing = vec![MissingTopic { count: 1, ..missing(NOW) }]);
+    check(&once, Severity::Note, "topic orders", "asked for once", "updateTopic");
+    let named = |topic: &str| MissingTopic { topic: topic.to_owned(), ..missing(NOW) };
+    for (one, why) in [
+        (missing(NOW - 3_700_000), "long ago"),
+        (named("TBW102"), "a template that is off on purpose"),
+        (named("order.created"), "nobody can make it"),
+    ] {
+        let mut facts = healthy();
+        facts.missing = vec![one];
+        assert_eq!(judge(&facts), [], "{why}");
+    }
 }
 
 #[test]
@@ -324,6 +333,15 @@ fn groups_that_disagree_or_stand_still_are_found() {
             }
         }
     };
+    let unserved = only(told(&[("unservedGroup_g", "10.0.0.5:1 there is no such group")]));
+    check(&unserved, Severity::Error, "group g", "not served: there is no such group", "updateSubGroup -g g");
+    let replaced = only(|f| {
+        if let Some(Ok(known)) = &mut f.brokers[0].figures {
+            known.insert("headersReplacedTotal".to_owned(), "3".to_owned());
+            known.insert("headersReplacedLast".to_owned(), format!("{} 10.0.0.5:1", NOW - 1_000));
+        }
+    });
+    check(&replaced, Severity::Warning, "client 10.0.0.5:1", "3 requests had names", "UTF-8");
     let mismatch = only(told(&[("subscriptionMismatchGroups", "1"), ("subscriptionMismatch_g", "x wants t")]));
     check(&mismatch, Severity::Error, "group g", "subscribe differently: x wants t", "same topics");
     let group = |oldest_ms, tps| GroupFacts { name: "g".to_owned(), lag: 5, tps, oldest_ms, clients: 2 };

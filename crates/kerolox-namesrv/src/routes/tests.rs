@@ -31,6 +31,7 @@ fn registration(broker: &str, id: i64, addr: &str, version: i64, topics: &[&str]
         topics: TopicConfigTable {
             data_version: DataVersion { counter: version, timestamp: 1 },
             topic_config_table: topics.iter().map(|name| ((*name).to_owned(), topic(name, 4, 0))).collect(),
+            unreadable: Vec::new(),
         },
     }
 }

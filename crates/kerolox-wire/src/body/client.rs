@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConsumeFromWhere, ConsumeType, MessageModel, MessageQueue};
+use super::json::EachItem;
+use super::{ConsumeFromWhere, ConsumeType, MessageModel, MessageQueue, Unreadable};
 
 /// Expression type of subscriptions by tag.
 pub const EXPRESSION_TAG: &str = "TAG";
@@ -13,7 +14,7 @@ pub const EXPRESSION_SQL92: &str = "SQL92";
 
 /// A client's sign of life: its groups and subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, from = "HeartbeatDataText")]
 pub struct HeartbeatData {
     /// The client's id. So spelled only here.
     #[serde(rename = "clientID")]
@@ -22,6 +23,32 @@ pub struct HeartbeatData {
     pub consumer_data_set: Vec<ConsumerData>,
     /// Its producer groups.
     pub producer_data_set: Vec<ProducerData>,
+    /// Groups that could not be read.
+    #[serde(skip)]
+    pub unreadable: Vec<Unreadable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct HeartbeatDataText {
+    #[serde(rename = "clientID")]
+    client_id: String,
+    consumer_data_set: EachItem<ConsumerData>,
+    producer_data_set: EachItem<ProducerData>,
+}
+
+impl From<HeartbeatDataText> for HeartbeatData {
+    fn from(text: HeartbeatDataText) -> Self {
+        let consumer_data_set = text.consumer_data_set;
+        let producer_data_set = text.producer_data_set;
+        let unreadable = [consumer_data_set.unreadable, producer_data_set.unreadable].concat();
+        Self {
+            client_id: text.client_id,
+            consumer_data_set: consumer_data_set.read,
+            producer_data_set: producer_data_set.read,
+            unreadable,
+        }
+    }
 }
 
 /// One producer group of a client.
@@ -34,7 +61,7 @@ pub struct ProducerData {
 
 /// One consumer group of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, from = "ConsumerDataText")]
 pub struct ConsumerData {
     /// Where the group begins.
     pub consume_from_where: ConsumeFromWhere,
@@ -48,6 +75,36 @@ pub struct ConsumerData {
     pub subscription_data_set: Vec<SubscriptionData>,
     /// Whether it consumes unit topics.
     pub unit_mode: bool,
+    /// Subscriptions that could not be read.
+    #[serde(skip)]
+    pub unreadable: Vec<Unreadable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ConsumerDataText {
+    consume_from_where: ConsumeFromWhere,
+    consume_type: ConsumeType,
+    group_name: String,
+    message_model: MessageModel,
+    subscription_data_set: EachItem<SubscriptionData>,
+    unit_mode: bool,
+}
+
+impl From<ConsumerDataText> for ConsumerData {
+    fn from(text: ConsumerDataText) -> Self {
+        let subscription_data_set = text.subscription_data_set;
+        let unreadable = subscription_data_set.unreadable;
+        Self {
+            consume_from_where: text.consume_from_where,
+            consume_type: text.consume_type,
+            group_name: text.group_name,
+            message_model: text.message_model,
+            subscription_data_set: subscription_data_set.read,
+            unit_mode: text.unit_mode,
+            unreadable,
+        }
+    }
 }
 
 /// Which messages of a topic a group wants.
@@ -94,7 +151,7 @@ pub struct ConsumerIds {
 
 /// Asks for the right to consume queues in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, from = "LockRequestText")]
 pub struct LockRequest {
     /// Who asks.
     pub client_id: String,
@@ -102,6 +159,25 @@ pub struct LockRequest {
     pub consumer_group: String,
     /// Which queues.
     pub mq_set: Vec<MessageQueue>,
+    /// Queues that could not be read.
+    #[serde(skip)]
+    pub unreadable: Vec<Unreadable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct LockRequestText {
+    client_id: String,
+    consumer_group: String,
+    mq_set: EachItem<MessageQueue>,
+}
+
+impl From<LockRequestText> for LockRequest {
+    fn from(text: LockRequestText) -> Self {
+        let mq_set = text.mq_set;
+        let unreadable = mq_set.unreadable;
+        Self { client_id: text.client_id, consumer_group: text.consumer_group, mq_set: mq_set.read, unreadable }
+    }
 }
 
 /// Gives the right back.

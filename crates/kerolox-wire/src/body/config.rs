@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::TopicFilterType;
+use super::json::{EachMember, Members};
+use super::{TopicFilterType, Unreadable};
 
 /// Tells whether two tables are the same without comparing them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -63,13 +65,39 @@ impl Default for TopicConfig {
 }
 
 /// All topics of a broker: `topics.json`, and the answer to `GET_ALL_TOPIC_CONFIG`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(from = "TopicConfigTableText")]
 pub struct TopicConfigTable {
     /// Version of the table.
     pub data_version: DataVersion,
     /// Topics by name.
     pub topic_config_table: BTreeMap<String, TopicConfig>,
+    /// Members that could not be read; written back as they stood.
+    pub unreadable: Vec<Unreadable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct TopicConfigTableText {
+    data_version: DataVersion,
+    topic_config_table: EachMember<TopicConfig>,
+}
+
+impl From<TopicConfigTableText> for TopicConfigTable {
+    fn from(text: TopicConfigTableText) -> Self {
+        let EachMember { read, unreadable } = text.topic_config_table;
+        Self { data_version: text.data_version, topic_config_table: read, unreadable }
+    }
+}
+
+impl Serialize for TopicConfigTable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let members = Members { read: &self.topic_config_table, unreadable: &self.unreadable };
+        let mut table = serializer.serialize_struct("TopicConfigTable", 2)?;
+        table.serialize_field("dataVersion", &self.data_version)?;
+        table.serialize_field("topicConfigTable", &members)?;
+        table.end()
+    }
 }
 
 /// One subscription group.
@@ -113,11 +141,37 @@ impl Default for SubscriptionGroupConfig {
 }
 
 /// All groups of a broker: `subscriptionGroup.json`, and the answer to `GET_ALL_SUBSCRIPTIONGROUP_CONFIG`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(from = "SubscriptionGroupTableText")]
 pub struct SubscriptionGroupTable {
     /// Version of the table.
     pub data_version: DataVersion,
     /// Groups by name.
     pub subscription_group_table: BTreeMap<String, SubscriptionGroupConfig>,
+    /// Members that could not be read; written back as they stood.
+    pub unreadable: Vec<Unreadable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SubscriptionGroupTableText {
+    data_version: DataVersion,
+    subscription_group_table: EachMember<SubscriptionGroupConfig>,
+}
+
+impl From<SubscriptionGroupTableText> for SubscriptionGroupTable {
+    fn from(text: SubscriptionGroupTableText) -> Self {
+        let EachMember { read, unreadable } = text.subscription_group_table;
+        Self { data_version: text.data_version, subscription_group_table: read, unreadable }
+    }
+}
+
+impl Serialize for SubscriptionGroupTable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let members = Members { read: &self.subscription_group_table, unreadable: &self.unreadable };
+        let mut table = serializer.serialize_struct("SubscriptionGroupTable", 2)?;
+        table.serialize_field("dataVersion", &self.data_version)?;
+        table.serialize_field("subscriptionGroupTable", &members)?;
+        table.end()
+    }
 }

@@ -4,6 +4,7 @@
 //! booleans in quotes or where a text is wanted. A member that is `null` counts as absent. Depth is limited; types named
 //! in the text (`@type`) mean nothing; no value is made that the text does not carry.
 
+mod item;
 mod read;
 mod write;
 
@@ -14,6 +15,8 @@ use std::marker::PhantomData;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use item::Unreadable;
+pub(crate) use item::{EachItem, EachMember, Members};
 pub use read::DEPTH_MAX;
 
 /// Why bytes are not the body they should be.
@@ -49,13 +52,13 @@ pub enum Style {
     Strict,
 }
 
-/// Reads one value that fills `bytes`.
+/// Reads one value that fills `bytes`. What is no UTF-8 in them is replaced, as Java does.
 ///
 /// # Errors
 /// When the text is not of that dialect, nested deeper than [`DEPTH_MAX`], followed by anything, or not a `T`.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| BodyError::new(error.valid_up_to(), "not UTF-8"))?;
-    let mut reader = read::Reader::new(text);
+    let text = String::from_utf8_lossy(bytes);
+    let mut reader = read::Reader::new(&text);
     T::deserialize(&mut reader)
         .and_then(|value| reader.end().map(|()| value))
         .map_err(|error| BodyError::new(reader.at(), error))

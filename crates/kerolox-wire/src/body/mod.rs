@@ -27,7 +27,7 @@ pub use consume::{
 };
 pub use enums::{ConsumeFromWhere, ConsumeResult, ConsumeType, MessageModel, TopicFilterType};
 pub use filter::{BloomBits, FilterData, FilterTable, TopicFilters};
-pub use json::{BodyError, DEPTH_MAX, PairMap, Style, from_json, to_json, to_json_pretty};
+pub use json::{BodyError, DEPTH_MAX, PairMap, Style, Unreadable, from_json, to_json, to_json_pretty};
 pub use offset::{
     ConsumeTimeSpans, ConsumerStatus, CorrectionOffsets, DelayOffsets, MessageQueue, MessageQueueOffset,
     OffsetMovedEvent, OffsetTable, QueueTimeSpan, ResetOffset, ResetOffsetList,

@@ -3,9 +3,11 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct as _;
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::PairMap;
+use super::json::{EachMember, Members};
+use super::{PairMap, Unreadable};
 
 /// One queue of one topic on one broker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -34,11 +36,35 @@ impl PartialOrd for MessageQueue {
 }
 
 /// Consumer offsets: `consumerOffset.json`, and the answer to `GET_ALL_CONSUMER_OFFSET`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(from = "OffsetTableText")]
 pub struct OffsetTable {
     /// Offsets by `topic@group` and queue.
     pub offset_table: BTreeMap<String, BTreeMap<i32, i64>>,
+    /// Members that could not be read; written back as they stood.
+    pub unreadable: Vec<Unreadable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct OffsetTableText {
+    offset_table: EachMember<BTreeMap<i32, i64>>,
+}
+
+impl From<OffsetTableText> for OffsetTable {
+    fn from(text: OffsetTableText) -> Self {
+        let EachMember { read, unreadable } = text.offset_table;
+        Self { offset_table: read, unreadable }
+    }
+}
+
+impl Serialize for OffsetTable {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let members = Members { read: &self.offset_table, unreadable: &self.unreadable };
+        let mut table = serializer.serialize_struct("OffsetTable", 1)?;
+        table.serialize_field("offsetTable", &members)?;
+        table.end()
+    }
 }
 
 /// Progress of delayed messages: `delayOffset.json`, and the answer to `GET_ALL_DELAY_OFFSET`.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BodyError, DataVersion, Style, TopicConfig, TopicConfigTable, TopicFilterType, from_json, to_json};
+use super::{
+    BodyError, DataVersion, Style, TopicConfig, TopicConfigTable, TopicFilterType, Unreadable, from_json, to_json,
+};
 use crate::compress;
 use crate::cursor::Cursor;
 
@@ -63,8 +65,10 @@ impl RegisterBrokerBody {
         let table = &self.topic_config_serialize_wrapper;
         let mut plain = Vec::new();
         push_block(&mut plain, &to_json(&table.data_version, Style::Fastjson));
-        push_count(&mut plain, table.topic_config_table.len());
-        for topic in table.topic_config_table.values() {
+        // A name with a blank cannot be told in this form; a name server of RocketMQ refuses the whole for one.
+        let topics = || table.topic_config_table.values().filter(|topic| !topic.topic_name.contains(' '));
+        push_count(&mut plain, topics().count());
+        for topic in topics() {
             push_block(&mut plain, topic_line(topic).as_bytes());
         }
         push_block(&mut plain, &to_json(&self.filter_server_list, Style::Fastjson));
@@ -79,18 +83,25 @@ impl RegisterBrokerBody {
         let data_version: DataVersion = from_json(version)?;
         let count = cursor.i32().ok_or_else(|| wrong(&cursor, "the count of topics is cut"))?;
         let mut topics = BTreeMap::new();
+        let mut unreadable = Vec::new();
         // A count has no weight of its own: it ends with the bytes.
         for _ in 0..count {
             let line = cursor.block32().ok_or_else(|| wrong(&cursor, "a topic is cut"))?;
-            let topic = std::str::from_utf8(line).ok().and_then(topic_from_line);
-            let topic = topic.ok_or_else(|| wrong(&cursor, "an unreadable topic"))?;
-            topics.insert(topic.topic_name.clone(), topic);
+            let line = String::from_utf8_lossy(line);
+            match topic_from_line(&line) {
+                Some(topic) => drop(topics.insert(topic.topic_name.clone(), topic)),
+                None => unreadable.push(Unreadable {
+                    key: line.split(' ').next().unwrap_or_default().to_owned(),
+                    text: line.into_owned(),
+                    why: "an unreadable topic".to_owned(),
+                }),
+            }
         }
         let filter_servers = cursor.block32().ok_or_else(|| wrong(&cursor, "the filter servers are cut"))?;
         Ok(Self {
             // As the reference does: an unreadable list is no reason to refuse a broker.
             filter_server_list: from_json(filter_servers).unwrap_or_default(),
-            topic_config_serialize_wrapper: TopicConfigTable { data_version, topic_config_table: topics },
+            topic_config_serialize_wrapper: TopicConfigTable { data_version, topic_config_table: topics, unreadable },
         })
     }
 }

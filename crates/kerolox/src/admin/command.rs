@@ -155,6 +155,13 @@ pub(super) fn find(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name.eq_ignore_ascii_case(name)).copied()
 }
 
+/// The command whose name is closest to one that does not exist.
+pub(super) fn near(name: &str) -> Option<&'static Command> {
+    let name = name.to_ascii_lowercase();
+    let far = |command: &&&Command| crate::config::table::distance(&name, &command.name.to_ascii_lowercase());
+    COMMANDS.iter().min_by_key(far).filter(|command| far(command) <= 1 + name.len() / 4).copied()
+}
+
 impl Command {
     /// Its own options and the common ones.
     pub(super) fn all_options(&self) -> impl Iterator<Item = &'static Opt> + use<> {
@@ -193,6 +200,16 @@ mod tests {
             assert_eq!(COMMANDS.iter().filter(|c| c.name.eq_ignore_ascii_case(command.name)).count(), 1);
         }
         assert!(find("nothing").is_none());
+    }
+
+    #[test]
+    fn a_mistyped_name_finds_its_command() {
+        for (typed, meant) in
+            [("topicLst", "topicList"), ("updatetopics", "updateTopic"), ("sendMesage", "sendMessage")]
+        {
+            assert_eq!(near(typed).map(|command| command.name), Some(meant), "{typed}");
+        }
+        assert!(near("frobnicate").is_none());
     }
 
     #[test]

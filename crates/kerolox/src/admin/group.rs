@@ -1,5 +1,6 @@
 //! Commands about consumer groups and their offsets.
 
+use kerolox_client::route::MASTER_ID;
 use kerolox_client::{MessageQueue, Reset, Rollback};
 use kerolox_wire::body::SubscriptionGroupConfig;
 use kerolox_wire::frame::Language;
@@ -104,22 +105,46 @@ async fn update_sub_group(s: &Session, given: &Given) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether any master has the group in its table.
+pub(super) async fn is_there(s: &Session, group: &GroupName) -> Result<bool, Failure> {
+    let brokers = s.client.cluster_info().await?.broker_addr_table;
+    for address in brokers.values().filter_map(|broker| broker.broker_addrs.get(&MASTER_ID)) {
+        if has_group(s, address, group).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn has_group(s: &Session, address: &str, group: &GroupName) -> Result<bool, Failure> {
+    Ok(s.client.groups_of(address).await?.subscription_group_table.contains_key(group.as_str()))
+}
+
 async fn delete_sub_group(s: &Session, given: &Given) -> Result<(), Failure> {
     let group: GroupName = name(given, 'g', GroupName::parse)?;
+    let brokers = s.masters(given).await?;
+    let mut found = false;
+    for address in &brokers {
+        found |= has_group(s, address, &group).await?;
+    }
+    if !found {
+        return Err(Failure::failed(format!("there is no group [{group}] at {}", brokers.join(", "))));
+    }
     if let Some(address) = given.get('b') {
         s.client.delete_group(address, &group).await?;
         s.out.line(format_args!("delete subscription group [{group}] from broker [{address}] success."));
         return Ok(());
     }
     let cluster = given.required('c')?;
-    for address in s.masters(given).await? {
+    for address in brokers {
         s.client.delete_group(&address, &group).await?;
         s.out.line(format_args!(
             "delete subscription group [{group}] from broker [{address}] in cluster [{cluster}] success."
         ));
     }
     for own in [TopicName::retry_of(&group), TopicName::dlq_of(&group)] {
-        let own = own.map_err(|why| Failure::failed(why.to_string()))?;
+        // A group whose name is too long for a topic has none.
+        let Ok(own) = own else { continue };
         topic::delete_everywhere(s, cluster, &own).await?;
     }
     Ok(())

@@ -62,8 +62,13 @@ pub(crate) fn run(args: Vec<String>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let name = if asks_help { &rest[0] } else { &first };
+    if matches!(name.as_str(), "--version" | "-v" | "-V") {
+        out.line(format_args!("mqadmin of kerolox {}", env!("CARGO_PKG_VERSION")));
+        return ExitCode::SUCCESS;
+    }
     let Some(command) = command::find(name) else {
-        out.line(format_args!("The sub command {name} not exist."));
+        let meant = command::near(name).map_or_else(String::new, |near| format!(" Did you mean {}?", near.name));
+        out.line(format_args!("The sub command {name} not exist.{meant}"));
         return ExitCode::from(2);
     };
     if asks_help {
@@ -73,13 +78,25 @@ pub(crate) fn run(args: Vec<String>) -> ExitCode {
     match run_command(command, &rest, out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("mqadmin {}: {why}", command.name);
+            tell(format_args!("mqadmin {}: {}", command.name, without_link(&why.to_string())));
             if matches!(why, Failure::Usage(_)) {
-                eprintln!("See 'mqadmin help {}'.", command.name);
+                tell(format_args!("See 'mqadmin help {}'.", command.name));
             }
             why.exit_code()
         }
     }
+}
+
+/// Writes a line to the standard error. Where that is closed nobody reads it, and the exit code still tells.
+fn tell(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A remark without the sentence of RocketMQ that points to a page about another program.
+fn without_link(text: &str) -> String {
+    const LINK: &str = "\nSee http://rocketmq.apache.org/docs/faq/ for further details.";
+    text.replace(LINK, "")
 }
 
 fn run_command(command: &Command, args: &[String], out: Out) -> Result<(), Failure> {

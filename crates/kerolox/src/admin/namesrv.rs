@@ -104,7 +104,7 @@ async fn change_perm(s: &Session, broker: &str, add: bool) -> Result<(), Failure
             }
             Err(why) => {
                 s.out.line(format_args!("{verb} write perm of broker[{broker}] in name server[{address}] Failed"));
-                eprintln!("{why}");
+                super::tell(&why);
                 last = Err(why.into());
             }
         }

@@ -39,6 +39,7 @@ impl Given {
         if !given.flag('h') {
             given.check(command)?;
         }
+        given.check_letter_of_output(command)?;
         given.format = match command.output_option().and_then(|option| given.get(option.letter)) {
             None | Some("table") => Format::Table,
             Some("json") => Format::Json,
@@ -47,6 +48,18 @@ impl Given {
             }
         };
         Ok(given)
+    }
+
+    /// Where RocketMQ gave `-o` another meaning, a format behind it is a mistake that would pass unseen.
+    fn check_letter_of_output(&self, command: &Command) -> Result<(), Failure> {
+        let is_taken = command.options.iter().find(|option| option.letter == 'o');
+        match (is_taken, self.get('o')) {
+            (Some(option), Some(format @ ("json" | "table"))) => Err(Failure::Usage(format!(
+                "Option -o cannot be [{format}]: here it is {} ({}); write --output {format} where it is shown",
+                option.long, option.about
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// How the results are to be shown.
@@ -243,6 +256,7 @@ mod tests {
         assert_eq!((given.get('o'), given.format()), (Some("7"), Format::Json));
         let given = read("brokerConsumeStats", &["-b", "x", "--o", "true"]).unwrap();
         assert_eq!((given.truth('o'), given.format()), (Some(true), Format::Table));
+        assert!(refused("consumeMessage", &["-t", "x", "-o", "json"]).contains("--output json"));
         assert!(refused("topicStatus", &["-t", "x", "-o", "xml"]).contains("[xml]"));
         assert!(refused("deleteTopic", &["-t", "x", "-c", "c", "-o", "json"]).contains("Unrecognized"));
     }

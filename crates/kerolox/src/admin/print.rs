@@ -278,11 +278,11 @@ async fn part_of(s: &Session, queue: MessageQueue, times: (Option<i64>, Option<i
     let topic = TopicName::parse(&queue.topic).map_err(|why| Failure::Usage(why.to_string()))?;
     let broker = s.client.broker_of_topic(&queue.topic, &queue.broker_name).await?;
     let min = match times.0 {
-        Some(begin) => s.client.search_offset(&broker, &topic, queue.queue_id, begin).await?,
+        Some(begin) => s.client.offset_from_time(&broker, &topic, queue.queue_id, begin).await?,
         None => s.client.min_offset(&broker, &topic, queue.queue_id).await?,
     };
     let max = match times.1 {
-        Some(end) => s.client.search_offset(&broker, &topic, queue.queue_id, end).await?,
+        Some(end) => s.client.offset_from_time(&broker, &topic, queue.queue_id, end).await?,
         None => s.client.max_offset(&broker, &topic, queue.queue_id).await?,
     };
     Ok(Part { queue, broker, min, max })

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kerolox_client::{GroupProgress, MessageQueue};
+use kerolox_client::{ClientError, GroupProgress, MessageQueue};
 use kerolox_wire::body::{ConsumeType, ConsumerConnection};
 use kerolox_wire::names::GroupName;
+use kerolox_wire::response::ResponseCode;
 
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use super::options::Given;
 use super::output::{Cell, Column, cell, left, shown};
 use super::session::Session;
 use super::topic::group_of_retry;
-use super::{name, text, time};
+use super::{group, name, text, time};
 
 pub(super) const CONSUMER_PROGRESS: Command = Command {
     name: "consumerProgress",
@@ -75,7 +76,7 @@ async fn consumer_progress(s: &Session, given: &Given) -> Result<(), Failure> {
 }
 
 async fn one_group(s: &Session, group: &GroupName, show_clients: bool) -> Result<(), Failure> {
-    let progress = s.client.progress(group, None).await?;
+    let progress = progress_of(s, group).await?;
     let clients = if show_clients { clients_of_queues(s, group).await } else { BTreeMap::new() };
     let mut table = s.out.table(QUEUE_COLUMNS);
     for (queue, at) in &progress.queues {
@@ -99,6 +100,23 @@ async fn one_group(s: &Session, group: &GroupName, show_clients: bool) -> Result
     let queues = table.into_rows();
     s.out.json(json!({"queues": queues, "consumeTps": progress.tps, "diffTotal": progress.lag()}));
     Ok(())
+}
+
+/// How far a group has come: nowhere, when it is there and has not consumed.
+async fn progress_of(s: &Session, group: &GroupName) -> Result<GroupProgress, Failure> {
+    let why = match s.client.progress(group, None).await {
+        Ok(progress) => return Ok(progress),
+        Err(why) => why,
+    };
+    if is_unused(&why) && group::is_there(s, group).await? {
+        return Ok(GroupProgress::default());
+    }
+    Err(why.into())
+}
+
+/// Whether a group has nothing to tell: it has no retry topic before its first consumer, and then no offsets yet.
+fn is_unused(why: &ClientError) -> bool {
+    why.is(ResponseCode::TOPIC_NOT_EXIST) || why.is(ResponseCode::CONSUMER_NOT_ONLINE)
 }
 
 /// Which client has which queue, as far as clients say.

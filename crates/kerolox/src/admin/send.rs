@@ -14,7 +14,7 @@ use super::session::Session;
 use super::{name, text};
 
 /// Group under which the tool sends.
-pub(super) const SENDER_GROUP: &str = "TOOLS_PRODUCER";
+pub(super) const SENDER_GROUP: &str = kerolox_wire::names::groups::TOOLS_PRODUCER;
 /// Bytes of a probe unless told otherwise.
 pub(super) const PROBE_SIZE: usize = 128;
 /// Largest probe: what brokers take by default.
@@ -28,7 +28,7 @@ pub(super) const SEND_MESSAGE: Command = Command {
         must('p', "body", "text of the message"),
         may('k', "key", "keys, blank-separated"),
         may('c', "tags", "tag"),
-        may('b', "broker", "name of the broker to send to, with -i"),
+        may('b', "broker", "name of the broker to send to"),
         may('i', "qid", "queue to send to, with -b"),
     ],
     target: Target::Free,
@@ -89,23 +89,38 @@ async fn send_message(s: &Session, given: &Given) -> Result<(), Failure> {
     }
     let body = given.required('p')?.as_bytes();
     let message = Outgoing { group: SENDER_GROUP, topic: &topic, flag: 0, properties, body };
-    let sent = match (given.get('b'), given.maybe::<i32>('i')?) {
-        (Some(broker_name), Some(queue_id)) => {
-            let queues = s.client.send_queues(&topic).await?;
-            let broker = queues.iter().find(|(queue, _)| queue.broker_name == broker_name);
-            let (_, address) = broker.ok_or_else(|| {
-                Failure::failed(format!("the broker [{broker_name}] takes no messages of the topic [{topic}]"))
-            })?;
-            let queue =
-                MessageQueue { topic: topic.as_str().to_owned(), broker_name: broker_name.to_owned(), queue_id };
-            s.client.send_to(&message, &queue, address).await?
+    let sent = match given.get('b') {
+        Some(broker_name) => {
+            let (queue, address) = queue_at(s, &topic, broker_name, given.maybe('i')?).await?;
+            s.client.send_to(&message, &queue, &address).await?
         }
-        _ => s.client.send(&message).await?,
+        None => s.client.send(&message).await?,
     };
     let mut table = s.out.table(SENT_COLUMNS);
     table.row([cell(&sent.queue.broker_name), cell(sent.queue.queue_id), cell(sent.status.name()), cell(&sent.id)]);
     s.out.json(sent_object(&sent));
     Ok(())
+}
+
+/// A queue of the topic at that broker: the one asked for, else its first.
+async fn queue_at(
+    s: &Session,
+    topic: &TopicName,
+    broker_name: &str,
+    queue_id: Option<i32>,
+) -> Result<(MessageQueue, String), Failure> {
+    let queues = s.client.send_queues(topic).await?;
+    let Some((first, address)) = queues.iter().find(|(queue, _)| queue.broker_name == broker_name) else {
+        let mut known: Vec<&str> = queues.iter().map(|(queue, _)| queue.broker_name.as_str()).collect();
+        known.dedup();
+        let known = known.join(", ");
+        return Err(Failure::failed(format!(
+            "the broker [{broker_name}] takes no messages of the topic [{topic}]; these do: {known}"
+        )));
+    };
+    // A broker that knows better how many queues it has says so itself.
+    let queue_id = queue_id.unwrap_or(first.queue_id);
+    Ok((MessageQueue { queue_id, ..first.clone() }, address.clone()))
 }
 
 async fn send_msg_status(s: &Session, given: &Given) -> Result<(), Failure> {

@@ -64,7 +64,7 @@ async fn consumer_status(s: &Session, given: &Given) -> Result<(), Failure> {
                 ));
                 infos.push((client.client_id, info));
             }
-            Err(why) => eprintln!("{}: {why}", client.client_id),
+            Err(why) => super::tell(format_args!("{}: {why}", client.client_id)),
         }
     }
     infos.sort_by(|a, b| a.0.cmp(&b.0));

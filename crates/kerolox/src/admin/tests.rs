@@ -8,8 +8,8 @@ use bytes::BytesMut;
 use kerolox_client::Client;
 use kerolox_net::{ListenConfig, Listening, Outbound, OutboundConfig, Peer, Service};
 use kerolox_wire::body::{
-    BrokerData, ClusterInfo, KvTable, MessageQueue, PairMap, QueueData, Style, TopicList, TopicOffset, TopicRouteData,
-    TopicStats, to_json,
+    BrokerData, ClusterInfo, KvTable, MessageQueue, PairMap, QueueData, Style, SubscriptionGroupConfig,
+    SubscriptionGroupTable, TopicList, TopicOffset, TopicRouteData, TopicStats, to_json,
 };
 use kerolox_wire::clock::ManualClock;
 use kerolox_wire::command::Request;
@@ -55,6 +55,12 @@ impl Node {
                     ..TopicRouteData::default()
                 };
                 json(to_json(&route, Style::Fastjson))
+            }
+            Request::GetAllGroups(_) => {
+                let group = SubscriptionGroupConfig { group_name: "G".to_owned(), ..Default::default() };
+                let subscription_group_table = [("G".to_owned(), group)].into();
+                let table = SubscriptionGroupTable { subscription_group_table, ..Default::default() };
+                json(to_json(&table, Style::Fastjson))
             }
             Request::GetAllTopicNames(_) => {
                 let topic_list = vec!["T".to_owned(), "%RETRY%G".to_owned(), "A".to_owned()];
@@ -177,6 +183,21 @@ async fn a_group_of_a_cluster_is_deleted_with_its_own_topics() {
          delete topic [%DLQ%G] from cluster [C] success.\n\
          delete topic [%DLQ%G] from NameServer success.\n"
     );
+    let nobody = mqadmin("deleteSubGroup -c C -g nobody").await;
+    assert!(nobody.result.unwrap_err().to_string().contains("there is no group [nobody]"));
+}
+
+#[tokio::test]
+async fn options_that_cannot_be_met_are_refused_with_what_is_allowed() {
+    for (line, allowed) in [
+        ("updateTopic -c C -t T -p 9", "2 (write)"),
+        ("updateTopic -c C -t T -r 0", "from 1 to 65536"),
+        ("updateTopicPerm -c C -t T -p 8", "2 (write)"),
+        ("sendMessage -t T -p x -b nobroker", "these do: b"),
+    ] {
+        let why = mqadmin(line).await.result.unwrap_err().to_string();
+        assert!(why.contains(allowed), "{line}: {why}");
+    }
 }
 
 #[tokio::test]
@@ -253,7 +274,7 @@ async fn programs_get_one_value_and_no_text() {
 
 #[tokio::test]
 async fn failures_tell_usage_from_refusals() {
-    for line in ["topicRoute", "sendMessage -t 'a b' -p x", "updateOrderConf -t T -m put", "queryCq -t T -q x -i 0"] {
+    for line in ["topicRoute", "sendMessage -t a/b -p x", "updateOrderConf -t T -m put", "queryCq -t T -q x -i 0"] {
         let result = mqadmin(line).await.result;
         assert!(matches!(result, Err(Failure::Usage(_))), "{line}: {result:?}");
     }

@@ -126,9 +126,9 @@ async fn update_topic(s: &Session, given: &Given) -> Result<(), Failure> {
     let order = given.truth('o').unwrap_or(false);
     let topic = TopicConfig {
         topic_name: given.required('t')?.to_owned(),
-        read_queue_nums: given.maybe('r')?.unwrap_or(QUEUES),
-        write_queue_nums: given.maybe('w')?.unwrap_or(QUEUES),
-        perm: given.maybe('p')?.unwrap_or(PERM_READ_WRITE),
+        read_queue_nums: queues_of(given, 'r')?,
+        write_queue_nums: queues_of(given, 'w')?,
+        perm: given.maybe('p')?.map_or(Ok(PERM_READ_WRITE), legal_perm)?,
         topic_sys_flag: flag_bit('u', UNIT) | flag_bit('s', UNIT_SUB),
         order,
         ..TopicConfig::default()
@@ -142,6 +142,26 @@ async fn update_topic(s: &Session, given: &Given) -> Result<(), Failure> {
     }
     s.out.line(text::topic_config(&topic));
     Ok(())
+}
+
+/// Most queues that a broker gives a topic.
+const QUEUES_MAX: i32 = 65_536;
+
+/// How many queues an option asks for. A topic without any takes and gives no message.
+fn queues_of(given: &Given, letter: char) -> Result<i32, Failure> {
+    let queues = given.maybe(letter)?.unwrap_or(QUEUES);
+    if (1..=QUEUES_MAX).contains(&queues) {
+        return Ok(queues);
+    }
+    Err(Failure::Usage(format!("Option -{letter} cannot be [{queues}]: a number from 1 to {QUEUES_MAX}")))
+}
+
+/// A permission with a meaning; the bit 1 is that of templates such as `TBW102`.
+fn legal_perm(perm: i32) -> Result<i32, Failure> {
+    if (0..=7).contains(&perm) {
+        return Ok(perm);
+    }
+    Err(Failure::Usage(format!("Option -p cannot be [{perm}]: 2 (write), 4 (read), 6 (both) or 0 (neither)")))
 }
 
 async fn put_order_conf(s: &Session, given: &Given, topic: &TopicConfig) -> Result<(), Failure> {
@@ -169,10 +189,10 @@ async fn warn_where_unserved(s: &Session) {
         // One that does not answer has failed the command already.
         let Ok(settings) = s.client.name_server_config(address).await else { continue };
         if !settings.iter().any(|(key, value)| key == KEY && value == "true") {
-            eprintln!(
+            super::tell(format_args!(
                 "warning: {KEY} is not true at {address}, so its routes do not carry this; \
                  `mqadmin updateNamesrvConfig -k {KEY} -v true` changes that"
-            );
+            ));
         }
     }
 }
@@ -203,7 +223,7 @@ pub(super) async fn delete_everywhere(s: &Session, cluster: &str, topic: &TopicN
 
 async fn update_topic_perm(s: &Session, given: &Given) -> Result<(), Failure> {
     let topic_name = given.required('t')?;
-    let perm: i32 = given.parsed('p')?;
+    let perm = legal_perm(given.parsed('p')?)?;
     let route = s.client.route(topic_name).await?;
     let mut served = false;
     for address in s.masters(given).await? {

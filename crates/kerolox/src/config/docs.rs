@@ -12,7 +12,9 @@ const HEAD: &str = "\
 A `-c FILE` is a Java `.properties` file with the keys of RocketMQ 4.7.1. The same keys can be set with
 `--set KEY=VALUE` and with environment variables: `brokerName` is `KEROLOX_BROKER_NAME`, `tls.server.mode` is
 `KEROLOX_TLS_SERVER_MODE`. What RocketMQ takes from system properties (`-Drocketmq.namesrv.addr=...`) is also read from
-`JAVA_OPT` and `JAVA_OPT_EXT`; other options of a Java machine there are named in a warning and have no meaning.
+`JAVA_OPT`, `JAVA_OPT_EXT` and the variables of the Java machine itself (`JAVA_TOOL_OPTIONS`, `JDK_JAVA_OPTIONS`,
+`_JAVA_OPTIONS`); so is `-Duser.home=...`, below which default folders lie. Other options of a Java machine there are
+named in a warning and have no meaning. A path that is not absolute begins in the folder where the process was started.
 
 The later wins: default, variables that others define (`NAMESRV_ADDR`, `ROCKETMQ_HOME`, `OTEL_...`), `-D` options,
 `KEROLOX_` variables, the file of TLS keys (`tls.config.file`), the `-c` file, the command line.

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 pub(crate) struct Host {
     /// Home folder of the user.
     pub(crate) home: PathBuf,
+    /// Folder in which the process was started.
+    pub(crate) folder: PathBuf,
     /// Name of the machine.
     pub(crate) name: String,
     /// Processors that may be used.
@@ -21,6 +23,7 @@ impl Host {
     pub(crate) fn here() -> Self {
         Self {
             home: std::env::home_dir().filter(|home| home.is_absolute()).unwrap_or_else(|| PathBuf::from("/")),
+            folder: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             address: routed_address().or_else(listed_address),
@@ -83,6 +86,7 @@ pub(crate) mod tests {
     pub(crate) fn sample() -> Host {
         Host {
             home: PathBuf::from("/home/rocket"),
+            folder: PathBuf::from("/srv/broker"),
             name: "node.example".to_owned(),
             cores: 4,
             address: Some(IpAddr::V4(Ipv4Addr::new(10, 1, 2, 3))),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use super::host::Host;
 use super::key::{Key, Status};
 use super::properties;
-use super::sources::{Raw, environment};
+use super::rule::Rule;
+use super::sources::{Raw, environment, user_home};
 use super::table::{LATER_REASON, Role, Stranger, stranger};
 use super::values::{Source, Values};
 
@@ -31,16 +32,11 @@ pub(crate) struct Given {
 impl Given {
     /// The table's defaults and the environment of this process, for a start.
     pub(crate) fn here(role: Role) -> Self {
-        Self {
-            role,
-            host: Host::here(),
-            presets: Vec::new(),
-            variables: std::env::vars_os()
-                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-                .collect(),
-            file: None,
-            flags: Vec::new(),
-        }
+        let variables: Vec<(String, String)> =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let host = Host::here();
+        let home = user_home(&variables).map_or_else(|| host.home.clone(), |home| host.folder.join(home));
+        Self { role, host: Host { home, ..host }, presets: Vec::new(), variables, file: None, flags: Vec::new() }
     }
 }
 
@@ -68,8 +64,13 @@ impl fmt::Display for Problems {
 /// # Errors
 /// All problems found.
 pub(crate) fn load(given: &Given) -> Result<Loaded, Problems> {
-    let mut reading =
-        Reading { role: given.role, values: Values::default(), warnings: Vec::new(), problems: Vec::new() };
+    let mut reading = Reading {
+        role: given.role,
+        folder: given.host.folder.clone(),
+        values: Values::default(),
+        warnings: Vec::new(),
+        problems: Vec::new(),
+    };
     for key in given.role.keys() {
         reading.values.set(key.name, given.role.default_of(key, &given.host), Source::Default);
     }
@@ -99,6 +100,7 @@ pub(crate) fn load(given: &Given) -> Result<Loaded, Problems> {
 
 struct Reading {
     role: Role,
+    folder: PathBuf,
     values: Values,
     warnings: Vec<String>,
     problems: Vec<String>,
@@ -122,7 +124,8 @@ impl Reading {
                 }
                 // Nothing after the `=` is the same as no line.
                 if !taken.text.is_empty() {
-                    self.values.set(key.name, taken.text, raw.source);
+                    let text = self.placed(key, taken.text);
+                    self.values.set(key.name, text, raw.source);
                 }
             }
             // Java takes an empty value of a number or a switch for no value.
@@ -133,6 +136,16 @@ impl Reading {
                     .push(format!("{} = {shown:?} is not allowed ({}); allowed: {allowed}", key.name, raw.source));
             }
         }
+    }
+
+    /// A path that is not absolute begins in the folder where the process was started.
+    fn placed(&self, key: &Key, text: String) -> String {
+        let is_place = matches!(key.rule, Rule::Path) || key.name == "storePathCommitLog";
+        if !is_place || text.starts_with('/') {
+            return text;
+        }
+        let path: PathBuf = self.folder.join(&text).components().collect();
+        path.to_string_lossy().into_owned()
     }
 
     fn strange(&mut self, raw: &Raw) {
@@ -311,6 +324,21 @@ mod tests {
             assert!(loaded.unwrap_err().to_string().contains("(this version"), "{text}");
         }
         assert!(of_text("aclEnable=TRUE").0.is_ok());
+    }
+
+    #[test]
+    fn a_path_begins_in_the_folder_of_the_start_and_a_log_has_one_folder() {
+        let text = "storePathRootDir=./store\nstorePathCommitLog=store/../log\nmaxMessageSize=524288000\n\
+                    brokerIP2=node.example.org\nbrokerName=node.example.org\n";
+        let loaded = of_text(text).0.unwrap();
+        assert_eq!(loaded.values.text("storePathRootDir"), "/srv/broker/store");
+        assert_eq!(loaded.values.text("storePathCommitLog"), "/srv/broker/store/../log");
+        assert_eq!(loaded.values.text("maxMessageSize"), "16777216");
+        assert!(loaded.warnings[0].starts_with("maxMessageSize = 524288000 is too large"), "{:?}", loaded.warnings);
+        for several in ["/d1/commitlog,/d2/commitlog", "/d1/commitlog:/d2/commitlog"] {
+            let problems = of_text(&format!("storePathCommitLog={several}\n")).0.unwrap_err().to_string();
+            assert!(problems.contains("storePathCommitLog") && problems.contains("several"), "{problems}");
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ use super::table::{
 };
 use super::values::Values;
 
+/// Bytes that the end of a log file takes.
+const LOG_FILE_END: u64 = 8;
+
 /// Settings of a broker.
 #[derive(Clone, Debug)]
 pub(crate) struct BrokerSettings {
@@ -182,11 +185,16 @@ fn agree(
             typed.server.listen_port
         ));
     }
-    let (record, segment) = (u64::from(typed.store.max_message_size), typed.store.mapped_file_size_commit_log);
-    if record > segment {
-        problems.push(format!(
-            "maxMessageSize = {record} does not fit mappedFileSizeCommitLog = {segment}; a message must fit one log file"
+    let largest = typed.store.mapped_file_size_commit_log.saturating_sub(LOG_FILE_END);
+    if let Ok(largest) = u32::try_from(largest)
+        && typed.store.max_message_size > largest
+    {
+        warnings.push(format!(
+            "maxMessageSize = {} does not fit one file of the log (mappedFileSizeCommitLog), so {largest} is used",
+            typed.store.max_message_size
         ));
+        typed.store.max_message_size = largest;
+        change(values, "maxMessageSize", largest.to_string());
     }
     let (force, full) = (typed.store.disk_space_clean_forcibly_ratio, typed.store.disk_space_warning_level_ratio);
     if force > full {
@@ -240,9 +248,11 @@ mod tests {
 
     #[test]
     fn settings_that_contradict_one_another_are_all_told() {
-        let bad = [("listenPort", "2"), ("mappedFileSizeCommitLog", "65536"), ("diskSpaceCleanForciblyRatio", "0.95")];
+        let bad = [("listenPort", "2"), ("diskSpaceCleanForciblyRatio", "0.95")];
         let problems = broker(&given(&bad)).unwrap_err().0;
-        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        let small = broker(&given(&[("mappedFileSizeCommitLog", "65536")])).unwrap();
+        assert_eq!((small.typed.store.max_message_size, small.warnings.len()), (65_528, 1));
         let ready = broker(&given(&[("brokerId", "3"), ("brokerRole", "SYNC_MASTER")])).unwrap();
         assert_eq!((ready.typed.broker.broker_id, ready.warnings.len()), (0, 2));
     }

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use kerolox_wire::names::TopicName;
+
 /// What values a key takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rule {
@@ -9,6 +11,8 @@ pub(crate) enum Rule {
     Switch,
     /// A whole number of this range.
     Number(i64, i64),
+    /// A whole number of this range; one that is too large counts as the end of it, since RocketMQ starts with it.
+    AtMost(i64, i64),
     /// A whole number; outside of this range the nearest end of it counts, as in RocketMQ.
     Clamped(i64, i64),
     /// A number of this range of percents, or the same as a fraction: `90` or `0.90`.
@@ -19,6 +23,8 @@ pub(crate) enum Rule {
     Only(&'static [&'static str], &'static str),
     /// A text of a form: what it is, and the test.
     Form(&'static str, fn(&str) -> bool),
+    /// A path; one that is not absolute begins in the folder where the process was started, as in Java.
+    Path,
     /// Any text.
     Text,
 }
@@ -45,6 +51,13 @@ impl Rule {
                 Ok(number) if (min..=max).contains(&number) => plain(&number.to_string()),
                 _ => Err(self.allowed()),
             },
+            Self::AtMost(min, max) => match text.parse::<i64>() {
+                Ok(number) if number > max => {
+                    Ok(Taken { text: max.to_string(), note: Some(format!("too large, so {max} is used")) })
+                }
+                Ok(number) if number >= min => plain(&number.to_string()),
+                _ => Err(self.allowed()),
+            },
             Self::Clamped(min, max) => {
                 let number: i64 = text.parse().map_err(|_| self.allowed())?;
                 let kept = number.clamp(min, max);
@@ -63,6 +76,8 @@ impl Rule {
             }
             Self::Form(_, fits) if text.is_empty() || fits(text) => plain(text),
             Self::Form(..) => Err(self.allowed()),
+            Self::Path if text.is_empty() || is_path(text) => plain(text),
+            Self::Path => Err(self.allowed()),
             Self::Text => plain(text),
         }
     }
@@ -72,11 +87,14 @@ impl Rule {
         match *self {
             Self::Switch => "true or false".to_owned(),
             Self::Number(min, i64::MAX) => format!("a whole number from {min}"),
-            Self::Number(min, max) | Self::Clamped(min, max) => format!("a whole number from {min} to {max}"),
+            Self::Number(min, max) | Self::AtMost(min, max) | Self::Clamped(min, max) => {
+                format!("a whole number from {min} to {max}")
+            }
             Self::Percent(min, max) => format!("a percentage from {min} to {max}"),
             Self::OneOf(words) => words.join(", "),
             Self::Only(words, why) => format!("{} ({why})", words.join(", ")),
             Self::Form(what, _) => what.to_owned(),
+            Self::Path => "a path (~ and variables are not expanded, as in RocketMQ)".to_owned(),
             Self::Text => "any text".to_owned(),
         }
     }
@@ -85,10 +103,10 @@ impl Rule {
     pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Self::Switch => "switch",
-            Self::Number(..) | Self::Clamped(..) => "number",
+            Self::Number(..) | Self::AtMost(..) | Self::Clamped(..) => "number",
             Self::Percent(..) => "percent",
             Self::OneOf(_) | Self::Only(..) => "word",
-            Self::Form(..) | Self::Text => "text",
+            Self::Form(..) | Self::Path | Self::Text => "text",
         }
     }
 }
@@ -103,9 +121,17 @@ fn percent(text: &str) -> Option<i64> {
     (0..=100).find(|whole: &i32| (f64::from(*whole) - hundredths).abs() < 1e-6).map(i64::from)
 }
 
-/// Cluster and broker names: each is also the name of a topic.
-pub(crate) const NAME: Rule =
-    Rule::Form("1 to 127 letters, digits, %, |, _ or -", |text| kerolox_wire::names::TopicName::parse(text).is_ok());
+/// Cluster and broker names: each is also the name of a topic. Brokers of RocketMQ are often named after their host.
+pub(crate) const NAME: Rule = Rule::Form("1 to 127 letters, digits, %, |, _, - or ., and not dots alone", |text| {
+    is_topic(&text.replace('.', "_")) && text.contains(|c: char| c != '.')
+});
+
+/// The name of a topic that is made.
+pub(crate) const TOPIC: Rule = Rule::Form("1 to 127 letters, digits, %, |, _ or -", is_topic);
+
+fn is_topic(text: &str) -> bool {
+    TopicName::parse(text).is_ok_and(|topic| topic.check_as_new().is_ok())
+}
 
 /// An address of this machine.
 pub(crate) const IP: Rule = Rule::Form("an IP address such as 192.168.1.20", |text| text.parse::<IpAddr>().is_ok());
@@ -128,11 +154,18 @@ pub(crate) const DELAYS: Rule =
         text.split(' ').all(is_delay)
     });
 
-/// A path that does not depend on the folder in which the process was started.
-pub(crate) const PATH: Rule =
-    Rule::Form("an absolute path (~ and variables are not expanded, as in RocketMQ)", |text| {
-        text.starts_with('/') && !text.chars().any(char::is_control)
-    });
+/// One folder: later versions of RocketMQ take several for the log, joined by commas, and some write colons.
+pub(crate) const ONE_FOLDER: Rule = Rule::Form(
+    "one folder: a log that is spread over several is not supported; join the disks below one file system",
+    |text| is_path(text) && !text.contains([',', ';']) && !text.contains(":/"),
+);
+
+/// A path in a folder that another setting names, or an absolute one.
+pub(crate) const PATH_THERE: Rule = Rule::Form("a path", is_path);
+
+fn is_path(text: &str) -> bool {
+    !text.starts_with('~') && !text.contains('$') && !text.chars().any(char::is_control)
+}
 
 /// Host with or without port.
 pub(crate) const DOMAIN: Rule = Rule::Form("a host name or address, with or without :port", |text| {
@@ -226,6 +259,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_large_is_cut_and_what_is_too_small_is_refused() {
+        let rule = Rule::AtMost(1_024, 16_777_216);
+        let taken = rule.check("524288000").unwrap();
+        assert_eq!((taken.text.as_str(), taken.note.as_deref()), ("16777216", Some("too large, so 16777216 is used")));
+        assert_eq!(rule.check("2048").unwrap().note, None);
+        assert!(rule.check("1000").is_err() && rule.check("-1").is_err() && rule.check("4m").is_err());
+    }
+
+    #[test]
     fn percents_may_be_fractions() {
         for (value, expected) in [("90", "90"), ("0.90", "90"), ("0.9", "90"), ("1.0", "100"), ("85.0", "85")] {
             assert_eq!(text(Rule::Percent(1, 100), value).as_deref(), Some(expected), "{value}");
@@ -255,12 +297,17 @@ mod tests {
     #[test]
     fn forms_take_the_usual_and_refuse_the_odd() {
         for (rule, good, bad) in [
-            (NAME, "broker-a", "broker.a"),
+            (NAME, "broker-a", "broker/a"),
+            (NAME, "node.example.org", ".."),
+            (TOPIC, "orders", "order.created"),
             (IP, "10.0.0.1", "10.0.0"),
             (HOURS, "04;16", "24"),
             (DELAYS, "1s 5m 2h 1d", "1s  5m"),
             (DELAYS, "30d", "31d"),
-            (PATH, "/data/store", "~/store"),
+            (Rule::Path, "/data/store", "~/store"),
+            (Rule::Path, "./store", "$HOME/store"),
+            (ONE_FOLDER, "/d1/commitlog", "/d1/commitlog,/d2/commitlog"),
+            (ONE_FOLDER, "./a:b", "/d1:/d2"),
             (DOMAIN, "jmenv.tbsite.net:80", "a:b"),
             (HOST, "broker-0.broker.mq.svc", "a:1"),
             (PATH_PART, "nsaddr", "ns addr"),

@@ -1,12 +1,14 @@
 //! Values outside of files: environment variables, and `-D` options meant for a Java machine.
 
+use std::path::PathBuf;
+
 use super::table::Role;
 use super::values::Source;
 
 /// Variables that hold options of a Java machine, those that win later.
-const JVM_VARIABLES: [&str; 2] = ["JAVA_OPT", "JAVA_OPT_EXT"];
-/// Further variables that only a Java machine reads.
-const JAVA_ONLY: [&str; 3] = ["JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS"];
+const JVM_VARIABLES: [&str; 5] = ["JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "JAVA_OPT", "JAVA_OPT_EXT", "_JAVA_OPTIONS"];
+/// The system property that says where the folders are which RocketMQ puts below the home folder.
+const USER_HOME: &str = "user.home";
 /// Variables of ours that are no keys.
 const OWN: [&str; 3] = ["KEROLOX_LOG", "KEROLOX_BIN", "KEROLOX_RUN_DIR"];
 
@@ -32,9 +34,6 @@ pub(crate) fn environment(role: Role, variables: &[(String, String)]) -> (Vec<Ra
     for name in JVM_VARIABLES {
         jvm_options(role, name, variable(name).unwrap_or(""), &mut found, &mut warnings);
     }
-    for name in JAVA_ONLY.iter().filter(|name| variable(name).is_some_and(|value| !value.is_empty())) {
-        warnings.push(format!("{name} is set and has no meaning: this is a native program, not a Java one"));
-    }
     let mut own: Vec<&(String, String)> = variables.iter().filter(|(name, _)| name.starts_with("KEROLOX_")).collect();
     own.sort();
     for (name, value) in own.into_iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {
@@ -48,14 +47,28 @@ pub(crate) fn environment(role: Role, variables: &[(String, String)]) -> (Vec<Ra
     (found, warnings)
 }
 
+/// The home folder that options of a Java machine name, as images of RocketMQ do for their volume.
+pub(crate) fn user_home(variables: &[(String, String)]) -> Option<PathBuf> {
+    let given = JVM_VARIABLES.iter().flat_map(|name| variables.iter().filter(move |(key, _)| key == name));
+    let options = given.flat_map(|(_, text)| text.split_whitespace());
+    let mut homes = options.filter_map(|option| property(option).filter(|(name, _)| *name == USER_HOME));
+    homes.next_back().map(|(_, home)| home).filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+/// The name and the value of `-Dname=value`.
+fn property(option: &str) -> Option<(&str, &str)> {
+    let (name, value) = option.strip_prefix("-D").map(|rest| rest.split_once('=').unwrap_or((rest, "")))?;
+    Some((name, value.trim_matches(['"', '\''])))
+}
+
 /// Takes `-Dkey=value` for keys, and names everything else.
 fn jvm_options(role: Role, variable: &'static str, text: &str, found: &mut Vec<Raw>, warnings: &mut Vec<String>) {
     let mut others = Vec::new();
     for option in text.split_whitespace() {
-        let property = option.strip_prefix("-D").map(|rest| rest.split_once('=').unwrap_or((rest, "")));
-        match property {
+        match property(option) {
+            Some((USER_HOME, _)) => {}
             Some((name, value)) if role.key(name).is_some() => {
-                found.push(raw(name, value.trim_matches(['"', '\'']), Source::JvmOption(variable)));
+                found.push(raw(name, value, Source::JvmOption(variable)));
             }
             Some((name, _)) if Role::ALL.iter().any(|other| other.key(name).is_some()) => {}
             _ => others.push(option),
@@ -104,6 +117,19 @@ mod tests {
         assert_eq!(found, [("tls.server.mode".to_owned(), "disabled".to_owned())]);
         assert_eq!(warnings.len(), 1);
         assert!(warnings[0].starts_with("JAVA_OPT_EXT holds -Xms1g -Xmx1g -XX:+UseG1GC, which has no"), "{warnings:?}");
+    }
+
+    #[test]
+    fn the_home_folder_is_what_java_would_be_told() {
+        let of = |variables: &[(&str, &str)]| {
+            let variables: Vec<_> = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            user_home(&variables)
+        };
+        assert_eq!(of(&[("JAVA_OPT", "-Xms1g -Xmx1g")]), None);
+        assert_eq!(of(&[("JAVA_OPT", "-Duser.home=\"/opt\" -Xms1g")]), Some(PathBuf::from("/opt")));
+        let both = [("JAVA_OPT_EXT", "-Duser.home=/b"), ("JAVA_TOOL_OPTIONS", "-Duser.home=/a")];
+        assert_eq!(of(&both), Some(PathBuf::from("/b")));
+        assert_eq!(read(&both).1, Vec::<String>::new());
     }
 
     #[test]

@@ -99,6 +99,7 @@ const OWN: &[(&str, &str, bool, &str)] = &[
         false,
         "subscriptionMismatchGroups",
     ),
+    ("kerolox_headers_replaced", "Requests whose header is no UTF-8", true, "headersReplacedTotal"),
     ("kerolox_subscription_mismatches", "Members found to differ", true, "subscriptionMismatchFound"),
 ];
 

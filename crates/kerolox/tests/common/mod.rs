@@ -1,5 +1,5 @@
 //! What the tests of the binary share.
-#![allow(clippy::unwrap_used, unreachable_pub, reason = "test code")]
+#![allow(clippy::unwrap_used, unreachable_pub, dead_code, reason = "each test uses its own part of this")]
 
 use std::net::TcpListener;
 use std::path::Path;

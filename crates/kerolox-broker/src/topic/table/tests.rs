@@ -65,8 +65,8 @@ fn switches_decide_about_templates() {
 
 #[test]
 fn a_broker_name_that_is_no_topic_name_yields_no_topic() {
-    let topics = Topics::new(TopicRules { broker_name: "broker.a".to_owned(), ..rules() });
-    assert!(topics.get("broker.a").is_none());
+    let topics = Topics::new(TopicRules { broker_name: "broker/a".to_owned(), ..rules() });
+    assert!(topics.get("broker/a").is_none());
     assert_eq!(topics.snapshot().len(), 7);
 }
 
@@ -187,7 +187,7 @@ fn topics_of_a_group_are_made_as_given_and_once() {
         assert_eq!(shape(&topics.get(topic).unwrap()), expected, "{topic}");
         assert!(!topics.ensure(wanted.unwrap(), 2).unwrap().new);
     }
-    assert!(Topic::retry_of(&GroupName::parse(&"g".repeat(121)).unwrap(), 1).is_err());
+    assert!(Topic::retry_of(&GroupName::parse(&"g".repeat(249)).unwrap(), 1).is_err());
 }
 
 #[test]
@@ -273,11 +273,42 @@ fn a_file_of_either_reference_version_is_read_and_written_in_the_old_shape() {
 }
 
 #[test]
-fn topics_of_illegal_names_in_the_file_are_left_out() {
+fn topics_of_the_file_that_cannot_be_served_stay_in_it() {
     let topics = topics();
-    topics.load_json("{\"topicConfigTable\":{\"../x\":{\"topicName\":\"../x\"},\"t\":{\"topicName\":\"t\"}}}").unwrap();
-    assert!(topics.get("../x").is_none());
-    assert!(topics.get("t").is_some());
+    let text = "{\"topicConfigTable\":{\"../x\":{\"topicName\":\"../x\"},\"bad\":{\"perm\":\"rw\"},\
+        \"order.created\":{\"topicName\":\"order.created\"},\"t\":{\"topicName\":\"t\"}}}";
+    topics.load_json(text).unwrap();
+    assert!(topics.get("../x").is_none() && topics.get("bad").is_none());
+    assert!(topics.get("t").is_some() && topics.get("order.created").is_some());
+    let written = topics.to_json();
+    for kept in ["\"../x\"", "\"perm\":\"rw\"", "\"order.created\""] {
+        assert!(written.contains(kept), "{kept}: {written}");
+    }
+}
+
+#[test]
+fn names_of_old_topics_are_not_made_but_may_be_changed() {
+    let topics = topics();
+    let topic = |name: &str, queues| Topic::new(TopicName::parse(name).unwrap(), queues, Perm::READ_WRITE);
+    for name in ["order.created", "\u{8ba2}\u{5355}", &"t".repeat(128)] {
+        assert!(matches!(topics.replace(topic(name, 1), 1), Err(TopicError::Name(_))), "{name}");
+        assert!(matches!(by_send(&topics, name, "TBW102", 1), Err(TopicError::Name(_))), "{name}");
+    }
+    topics.load_json("{\"topicConfigTable\":{\"order.created\":{\"topicName\":\"order.created\"}}}").unwrap();
+    assert_eq!(topics.replace(topic("order.created", 3), 2).unwrap().read_queues, 3);
+    assert!(!by_send(&topics, "order.created", "TBW102", 1).unwrap().new);
+}
+
+#[test]
+fn a_retry_topic_gets_the_queues_its_group_gets_later() {
+    let topics = topics();
+    let group = GroupName::parse("com.shop").unwrap();
+    let retry = |queues| Topic::retry_of(&group, queues).unwrap();
+    assert!(topics.ensure(retry(1), 1).unwrap().new);
+    let made = topics.ensure(retry(4), 2).unwrap();
+    assert_eq!((made.new, made.topic.read_queues, made.topic.write_queues), (true, 4, 4));
+    let made = topics.ensure(retry(2), 3).unwrap();
+    assert_eq!((made.new, made.topic.read_queues), (false, 4), "queues that hold messages stay");
 }
 
 #[test]

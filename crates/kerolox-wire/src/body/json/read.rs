@@ -6,7 +6,9 @@ use std::fmt;
 use serde::de::{
     self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
 };
-use serde::forward_to_deserialize_any;
+use serde::{Deserialize as _, forward_to_deserialize_any};
+
+use super::item::RAW;
 
 /// How deep objects and lists may stand within each other.
 pub const DEPTH_MAX: usize = 64;
@@ -212,6 +214,14 @@ impl<'de> Reader<'de> {
         })
     }
 
+    /// The text of the next value, whatever it is.
+    fn raw(&mut self) -> Result<&'de str, ReadError> {
+        self.peek();
+        let from = self.at;
+        de::IgnoredAny::deserialize(&mut *self)?;
+        Ok(self.text.get(from..self.at).unwrap_or_default())
+    }
+
     /// The text of a plain value where another kind of plain value may be wanted.
     fn plain(&mut self) -> Result<Cow<'de, str>, ReadError> {
         match self.peek() {
@@ -308,9 +318,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, ReadError> {
+        if name == RAW {
+            return visitor.visit_borrowed_str(self.raw()?);
+        }
         visitor.visit_newtype_struct(self)
     }
 

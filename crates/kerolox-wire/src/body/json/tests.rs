@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::body::{HeartbeatData, OffsetTable};
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -99,8 +100,34 @@ fn what_is_not_of_the_dialect_is_refused_with_its_place() {
     ] {
         assert_eq!(why(text), format!("unreadable body {expected}"), "{text}");
     }
-    let error = from_json::<String>(b"\"\xff\"").unwrap_err();
-    assert_eq!((error.at, error.why.as_str()), (1, "not UTF-8"));
+}
+
+#[test]
+fn what_is_no_utf8_is_replaced_as_java_does() {
+    assert_eq!(from_json::<String>(b"\"\xb6\xa9a\"").unwrap(), "\u{FFFD}\u{FFFD}a");
+}
+
+#[test]
+fn one_unreadable_item_takes_no_other_with_it() {
+    let beat = br#"{"clientID":"c","consumerDataSet":[null,{"groupName":["x"]},{"groupName":"g","subscriptionDataSet":[
+        {"topic":"t","subVersion":"new"},{"topic":"u"}]}],"producerDataSet":[7,{"groupName":"p"}]}"#;
+    let beat: HeartbeatData = from_json(beat).unwrap();
+    assert_eq!((beat.consumer_data_set.len(), beat.producer_data_set.len(), beat.unreadable.len()), (1, 1, 3));
+    let group = &beat.consumer_data_set[0];
+    assert_eq!((group.subscription_data_set.len(), group.unreadable.len()), (1, 1));
+    assert_eq!(group.subscription_data_set[0].topic, "u");
+    assert!(from_json::<HeartbeatData>(br#"{"producerDataSet":[{]}"#).is_err(), "what is no text of the dialect");
+}
+
+#[test]
+fn what_of_a_table_is_unreadable_is_written_back_as_it_stood() {
+    let text = br#"{"offsetTable":{"a@b":{0:"many"},"t@g":{0:5,1:6}}}"#;
+    let table: OffsetTable = from_json(text).unwrap();
+    assert_eq!(table.offset_table.len(), 1);
+    assert_eq!(table.unreadable[0].key, "a@b");
+    let written = to_json(&table, Style::Fastjson);
+    assert_eq!(String::from_utf8(written).unwrap(), r#"{"offsetTable":{"t@g":{0:5,1:6},"a@b":{0:"many"}}}"#);
+    assert_eq!(from_json::<OffsetTable>(to_json_pretty(&table).as_bytes()).unwrap(), table);
 }
 
 #[test]

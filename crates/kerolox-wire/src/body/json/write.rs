@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use serde::ser::{self, Impossible, Serialize, Serializer};
 
 use super::Style;
+use super::item::RAW;
 
 /// Why a value cannot be written.
 #[derive(Debug)]
@@ -298,8 +299,17 @@ impl<'w> Serializer for &'w mut Writer {
         self.serialize_str(variant)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), WriteError> {
-        value.serialize(self)
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<(), WriteError> {
+        if name != RAW {
+            return value.serialize(self);
+        }
+        // The text has been read in this dialect, so it can be written in it.
+        let start = self.out.len();
+        value.serialize(&mut *self)?;
+        let quoted = self.out.split_off(start);
+        let text: String = super::from_json(quoted.as_bytes()).map_err(|why| WriteError(why.to_string()))?;
+        self.out.push_str(&text);
+        Ok(())
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(

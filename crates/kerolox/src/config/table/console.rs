@@ -1,7 +1,7 @@
 //! Keys of the web console: alone, and in a standalone node.
 
 use crate::config::key::{Class, key, keys};
-use crate::config::rule::{ADDRESSES, IP, PATH, Rule};
+use crate::config::rule::{ADDRESSES, IP, Rule};
 
 keys! {
     /// How the console runs.
@@ -19,7 +19,7 @@ keys! {
     /// Secret of that account.
     secret_key: String = key("consoleSecretKey", Rule::Text, "").later();
     /// Folder of the console's accounts and its audit log.
-    folder: String = key("consoleDataDir", PATH, "").later()
+    folder: String = key("consoleDataDir", Rule::Path, "").later()
         .of("$HOME/console, DIR/console in a standalone node", |host| host.below_home("console"));
 }
 

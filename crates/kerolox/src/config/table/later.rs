@@ -149,7 +149,6 @@ pub(crate) static LATER: &[(Class, &[&str])] = &[
             "storePathDLedgerCommitLog",
             "storePathEpochFile",
             "storePathBrokerIdentity",
-            "readOnlyCommitLogStorePaths",
             "compactionMappedFileSize",
             "compactionCqMappedFileSize",
             "compactionScheduleInternal",

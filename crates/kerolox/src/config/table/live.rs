@@ -21,7 +21,7 @@ pub(crate) static BROKER_LIVE: &[Key] = &[
     key("longPollingEnable", Rule::Switch, "true")
         .live("long_polling")
         .about("Whether an empty pull is held for as long as the client asks."),
-    key("shortPollingTimeMills", Rule::Number(0, 60_000), "1000")
+    key("shortPollingTimeMills", Rule::AtMost(0, 60_000), "1000")
         .ms()
         .live("short_polling_ms")
         .about("How long an empty pull is held otherwise."),
@@ -50,16 +50,16 @@ pub(crate) static BROKER_LIVE: &[Key] = &[
         .live("reject_transactions")
         .important()
         .about("Whether half messages are refused (code 16)."),
-    key("transactionTimeOut", Rule::Number(0, 604_800_000), "6000")
+    key("transactionTimeOut", Rule::AtMost(0, 604_800_000), "6000")
         .ms()
         .live("transaction_timeout_ms")
         .important()
         .about("Age before which nobody is asked for the outcome of a half message."),
-    key("transactionCheckMax", Rule::Number(1, 1_000_000), "15")
+    key("transactionCheckMax", Rule::AtMost(1, 1_000_000), "15")
         .live("transaction_check_max")
         .important()
         .about("Questions after which a half message is given up and kept in `TRANS_CHECK_MAX_TIME_TOPIC`."),
-    key("transactionCheckInterval", Rule::Number(100, 86_400_000), "60000")
+    key("transactionCheckInterval", Rule::AtMost(100, 86_400_000), "60000")
         .ms()
         .live("transaction_check_interval_ms")
         .important()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::key::{Class, key, keys};
-use crate::config::rule::{COLLECTOR, HEADERS, IP, PATH, Rule, SHARE};
+use crate::config::rule::{COLLECTOR, HEADERS, IP, Rule, SHARE};
 
 keys! {
     /// What a broker or a name server tells.
@@ -19,7 +19,7 @@ keys! {
     /// Headers of what is exported: `name=value`, several joined by commas, blanks in a value written `%20`.
     otel_headers: String = key("otelHeaders", HEADERS, "").env("OTEL_EXPORTER_OTLP_HEADERS").later();
     /// Certificates of those who may sign the certificate of an `https` collector, PEM.
-    otel_certificate: String = key("otelCertificate", PATH, "/etc/ssl/certs/ca-certificates.crt")
+    otel_certificate: String = key("otelCertificate", Rule::Path, "/etc/ssl/certs/ca-certificates.crt")
         .env("OTEL_EXPORTER_OTLP_CERTIFICATE")
         .later();
     /// Name of the service at the collector.

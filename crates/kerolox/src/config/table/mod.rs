@@ -126,7 +126,7 @@ pub(crate) fn stranger(role: Role, name: &str) -> Stranger {
 }
 
 /// How many letters differ between two names, upper and lower case being the same.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
