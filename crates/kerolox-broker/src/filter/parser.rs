@@ -103,18 +103,26 @@ pub(super) fn parse(text: &str) -> Result<Parsed, ParseError> {
     if text.len() > EXPRESSION_BYTES_MAX {
         return Err(ParseError::TooLong { len: text.len() });
     }
-    let found = tokens(text, TOKENS_MAX).ok_or(ParseError::TooManyTokens)?;
+    let found = tokens(text, TOKENS_MAX);
     let reading = Reading { depth: 0, len: text.len() };
     let mut input = Tokens { input: TokenSlice::new(&found), state: reading };
-    let read = whole(&mut input).map(|node| Parsed { node, tokens: found.len() });
-    read.map_err(|error| {
+    let read = whole(&mut input);
+    let read = read.map_err(|error| {
         let fault = match error {
             ErrMode::Backtrack(fault) | ErrMode::Cut(fault) => fault,
             ErrMode::Incomplete(_) => Fault { at: text.len(), why: "it ends too early".to_owned() },
         };
+        // Of a text that was cut only its nesting is known for sure.
+        if found.len() > TOKENS_MAX && fault.why != deeper() {
+            return ParseError::TooManyTokens;
+        }
         let before = text.get(..fault.at).map_or(0, |before| before.chars().count());
         ParseError::Wrong { at: before + 1, why: fault.why }
-    })
+    });
+    match read? {
+        _ if found.len() > TOKENS_MAX => Err(ParseError::TooManyTokens),
+        node => Ok(Parsed { node, tokens: found.len() }),
+    }
 }
 
 fn whole(input: &mut Tokens<'_, '_>) -> Read<Node> {
@@ -323,7 +331,11 @@ fn wrong(input: &Tokens<'_, '_>, why: &str) -> ErrMode<Fault> {
 
 fn too_deep(input: &Tokens<'_, '_>) -> ErrMode<Fault> {
     let at = input.input.first().map_or(input.state.len, |placed| placed.at);
-    fault(at, format!("it is nested deeper than {DEPTH_MAX} levels"))
+    fault(at, deeper())
+}
+
+fn deeper() -> String {
+    format!("it is nested deeper than {DEPTH_MAX} levels")
 }
 
 /// The node where a condition is asked for; a bare property becomes one.
