@@ -52,13 +52,13 @@ pub(crate) fn run(args: Vec<String>) -> ExitCode {
     let out = Out::new(std::io::stdout());
     let mut words = args.into_iter();
     let Some(first) = words.next() else {
-        out.line(help::list());
+        out.lines(&help::list());
         return ExitCode::SUCCESS;
     };
     let rest: Vec<String> = words.collect();
     let asks_help = matches!(first.as_str(), "help" | "-h" | "--help");
     if asks_help && rest.is_empty() {
-        out.line(help::list());
+        out.lines(&help::list());
         return ExitCode::SUCCESS;
     }
     let name = if asks_help { &rest[0] } else { &first };
@@ -67,15 +67,15 @@ pub(crate) fn run(args: Vec<String>) -> ExitCode {
         return ExitCode::from(2);
     };
     if asks_help {
-        out.line(help::page(command));
+        out.lines(&help::page(command));
         return ExitCode::SUCCESS;
     }
     match run_command(command, &rest, out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("mqadmin {}: {why}", command.name);
+            output::complain(format_args!("mqadmin {}: {why}", command.name));
             if matches!(why, Failure::Usage(_)) {
-                eprintln!("See 'mqadmin help {}'.", command.name);
+                output::complain(format_args!("See 'mqadmin help {}'.", command.name));
             }
             why.exit_code()
         }
@@ -85,7 +85,7 @@ pub(crate) fn run(args: Vec<String>) -> ExitCode {
 fn run_command(command: &Command, args: &[String], out: Out) -> Result<(), Failure> {
     let given = Given::parse(command, args)?;
     if given.flag('h') {
-        out.line(help::page(command));
+        out.lines(&help::page(command));
         return Ok(());
     }
     let environment = std::env::var("NAMESRV_ADDR").ok();
