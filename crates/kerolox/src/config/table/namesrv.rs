@@ -23,7 +23,6 @@ keys! {
     scan_not_active_broker_interval: Duration = key("scanNotActiveBrokerInterval", Rule::Number(100, 60_000), "5000")
         .ms()
         .later();
-    /// Addresses that brokers may register from, as `10.0.0.1,10.0.1.*`; empty: all. A standalone node registers from
-    /// its own address.
+    /// Addresses that brokers may register from, as `10.0.0.1,10.0.1.*`, a standalone node's own too; empty: all.
     broker_addresses: String = key("allowedBrokerAddresses", PATTERNS, "").later();
 }
