@@ -440,7 +440,7 @@ mod tests {
     fn a_group_is_bounded_and_leaves_room_for_others() {
         let offsets = offsets(&[("h", "t", Q0, 1)]);
         let many: BTreeMap<i32, i64> = (0..i32::try_from(OFFSETS_PER_GROUP_MAX).unwrap()).map(|n| (n, 1)).collect();
-        let table = OffsetTable { offset_table: BTreeMap::from([("t@g".to_owned(), many)]), ..OffsetTable::default() };
+        let table = OffsetTable { offset_table: BTreeMap::from([("t@g".to_owned(), many)]) };
         offsets.adopt(&table);
         let refused = offsets.commit(&group("g"), &topic("u"), Q0, 1);
         assert_eq!(refused, Err(OffsetError::GroupFull { limit: OFFSETS_PER_GROUP_MAX }));
@@ -454,7 +454,7 @@ mod tests {
         assert!(offsets.table_to_send().is_ok());
         let queues: BTreeMap<i32, i64> = (0..200_000).map(|n| (n, 1)).collect();
         let tables = (0..11).map(|n| (format!("t@g{n}"), queues.clone())).collect();
-        offsets.adopt(&OffsetTable { offset_table: tables, ..OffsetTable::default() });
+        offsets.adopt(&OffsetTable { offset_table: tables });
         assert_eq!(offsets.table_to_send().err(), Some(OffsetError::TooLargeToTell { limit: TABLE_BYTES_MAX }));
     }
 
