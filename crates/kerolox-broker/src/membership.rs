@@ -151,10 +151,10 @@ impl Node {
     }
 
     /// Takes or renews locks on queues for a client.
-    pub(crate) fn lock_queues(&self, frame: &Frame) -> Result<Reply, Refusal> {
+    pub(crate) fn lock_queues(&self, peer: &Peer, frame: &Frame) -> Result<Reply, Refusal> {
         let asked: LockRequest = from_json(&frame.body).map_err(|e| Refusal::bad_body("lock request", e))?;
         let group = GroupName::parse(&asked.consumer_group)?;
-        let granted = self.locks.lock(&group, &asked.client_id, &asked.mq_set, self.now());
+        let granted = self.locks.lock(&group, peer.id(), &asked.client_id, &asked.mq_set, self.now());
         Ok(Reply::body(to_json(&LockReply { lock_ok_mq_set: granted }, Style::Fastjson)))
     }
 
@@ -185,6 +185,9 @@ impl Node {
     /// A connection is gone: its client leaves all groups.
     pub(crate) fn left(&self, peer: &Peer) {
         self.members_left(self.clients.disconnected(peer.id()));
+        if let Some(acl) = &self.acl {
+            acl.forget(peer.id());
+        }
         let mut holds = self.holds.lock();
         holds.forget(peer.id());
         self.held.store(holds.len(), std::sync::atomic::Ordering::SeqCst);

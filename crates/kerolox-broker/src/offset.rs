@@ -9,13 +9,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use kerolox_store::disk::Disk;
 use kerolox_store::tables::{self, TableError};
 use kerolox_wire::body::{OffsetTable, Unreadable, from_json, to_json_pretty};
+use kerolox_wire::frame::FRAME_SIZE_MAX;
 use kerolox_wire::names::{GroupName, QueueId, TopicName};
 use parking_lot::Mutex;
 
 use crate::changes::Changes;
 
-/// Most offsets kept, over all groups: a commit needs no topic and no group to exist, so something else must end it.
+/// Most offsets kept, over all groups.
 pub(crate) const OFFSETS_MAX: usize = 4_000_000;
+/// Most offsets of one group: a client that commits for every queue there is must not use up the table.
+pub(crate) const OFFSETS_PER_GROUP_MAX: usize = 200_000;
+/// Largest table that is sent as one answer.
+pub(crate) const TABLE_BYTES_MAX: usize = FRAME_SIZE_MAX - 64 * 1024;
+/// Bytes that one offset of a queue takes up in an answer, at least.
+const ENTRY_BYTES: usize = 8;
 
 /// Between topic and group in the keys of the table.
 const SEPARATOR: char = '@';
@@ -28,6 +35,18 @@ pub(crate) enum OffsetError {
     #[error("the broker keeps {limit} consumer offsets, and no more")]
     Full {
         /// [`OFFSETS_MAX`]
+        limit: usize,
+    },
+    /// The group has all the offsets it may have.
+    #[error("the broker keeps {limit} consumer offsets of a group, and no more")]
+    GroupFull {
+        /// [`OFFSETS_PER_GROUP_MAX`]
+        limit: usize,
+    },
+    /// The table does not fit an answer.
+    #[error("all consumer offsets together take more than {limit} bytes; ask for the offsets of single groups")]
+    TooLargeToTell {
+        /// [`TABLE_BYTES_MAX`]
         limit: usize,
     },
 }
@@ -71,6 +90,10 @@ impl Offsets {
         let before = if let Some(known) = known {
             Some(std::mem::replace(known, offset))
         } else {
+            let own: usize = topics.values().map(BTreeMap::len).sum();
+            if own >= OFFSETS_PER_GROUP_MAX {
+                return Err(OffsetError::GroupFull { limit: OFFSETS_PER_GROUP_MAX });
+            }
             self.reserve(1)?;
             topics.entry(topic.clone()).or_default().insert(queue, offset)
         };
@@ -231,6 +254,24 @@ impl Offsets {
             }
         }
         table
+    }
+
+    /// The table, where it fits one answer.
+    ///
+    /// # Errors
+    /// When it does not; little is built to find that out.
+    pub(crate) fn table_to_send(&self) -> Result<OffsetTable, OffsetError> {
+        let mut size = 0_usize;
+        for (group, topics) in &self.groups.pin() {
+            for (topic, queues) in topics.lock().iter() {
+                let names = topic.as_str().len().saturating_add(group.as_str().len());
+                size = size.saturating_add(names).saturating_add(queues.len().saturating_mul(ENTRY_BYTES));
+            }
+            if size > TABLE_BYTES_MAX {
+                return Err(OffsetError::TooLargeToTell { limit: TABLE_BYTES_MAX });
+            }
+        }
+        Ok(self.table())
     }
 
     /// The text of `consumerOffset.json`.
@@ -429,6 +470,28 @@ mod tests {
         let offsets = offsets(&[("G", "T", Q0, 12), ("G", "T", Q1, 13)]);
         let written: String = offsets.to_json().split_whitespace().collect();
         assert_eq!(written, r#"{"offsetTable":{"T@G":{0:12,1:13}}}"#);
+    }
+
+    #[test]
+    fn a_group_is_bounded_and_leaves_room_for_others() {
+        let offsets = offsets(&[("h", "t", Q0, 1)]);
+        let many: BTreeMap<i32, i64> = (0..i32::try_from(OFFSETS_PER_GROUP_MAX).unwrap()).map(|n| (n, 1)).collect();
+        let table = OffsetTable { offset_table: BTreeMap::from([("t@g".to_owned(), many)]), ..OffsetTable::default() };
+        offsets.adopt(&table);
+        let refused = offsets.commit(&group("g"), &topic("u"), Q0, 1);
+        assert_eq!(refused, Err(OffsetError::GroupFull { limit: OFFSETS_PER_GROUP_MAX }));
+        assert_eq!(offsets.commit(&group("g"), &topic("t"), Q0, 2), Ok(Some(1)));
+        assert_eq!(offsets.commit(&group("h"), &topic("u"), Q0, 1), Ok(None));
+    }
+
+    #[test]
+    fn a_table_beyond_a_frame_is_not_sent() {
+        let offsets = offsets(&[("h", "t", Q0, 1)]);
+        assert!(offsets.table_to_send().is_ok());
+        let queues: BTreeMap<i32, i64> = (0..200_000).map(|n| (n, 1)).collect();
+        let tables = (0..11).map(|n| (format!("t@g{n}"), queues.clone())).collect();
+        offsets.adopt(&OffsetTable { offset_table: tables, ..OffsetTable::default() });
+        assert_eq!(offsets.table_to_send().err(), Some(OffsetError::TooLargeToTell { limit: TABLE_BYTES_MAX }));
     }
 
     #[test]

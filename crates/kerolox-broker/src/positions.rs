@@ -3,7 +3,7 @@
 use kerolox_wire::command::offset::{
     OffsetResult, QueryConsumerOffset, QueueRef, SearchOffset, TimestampResult, UpdateConsumerOffset,
 };
-use kerolox_wire::names::{LogOffset, QueueId, QueueOffset};
+use kerolox_wire::names::{LogOffset, QueueId, QueueOffset, TopicName};
 use kerolox_wire::reply::Reply;
 use kerolox_wire::response::ResponseCode;
 
@@ -39,8 +39,21 @@ impl Node {
         let Some(queue) = QueueId::from_wire(asked.queue_id) else {
             return Err(Refusal::error(format!("queueId[{}] is illegal", asked.queue_id)));
         };
+        if !self.has_queue(&asked.topic, queue) {
+            let remark = format!("topic[{}] has no queue {queue} here, so there is no offset to keep", asked.topic);
+            return Err(Refusal::new(ResponseCode::TOPIC_NOT_EXIST, remark));
+        }
+        self.group_or_create(&asked.consumer_group)?;
         self.offsets.commit(&asked.consumer_group, &asked.topic, queue, asked.commit_offset)?;
         Ok(Reply::ok())
+    }
+
+    /// Whether a topic has that queue, by its settings or, when it had more queues once, by its messages.
+    pub(crate) fn has_queue(&self, topic: &TopicName, queue: QueueId) -> bool {
+        let Some(known) = self.topics.get(topic.as_str()) else { return false };
+        let queues = known.read_queues.max(known.write_queues);
+        u32::try_from(queue.to_wire()).is_ok_and(|queue| queue < queues)
+            || self.store.queue_range(topic, queue).is_some()
     }
 
     /// The place behind the last message; 0 for an unknown queue.

@@ -413,10 +413,10 @@ impl<C: Channel> Clients<C> {
         self.state.lock().producer_clients.get(client_id).cloned()
     }
 
-    /// A connection of a producer group, each in turn; closed ones are passed over.
+    /// A connection of a producer group that `fits`, each in turn; closed ones are passed over.
     #[must_use]
-    pub(crate) fn next_producer(&self, group: &str) -> Option<C> {
-        self.state.lock().producers.get_mut(group)?.next()
+    pub(crate) fn next_producer(&self, group: &str, fits: impl Fn(&C) -> bool) -> Option<C> {
+        self.state.lock().producers.get_mut(group)?.next(fits)
     }
 
     /// A consumer group as operators see it.

@@ -25,22 +25,21 @@ impl Service for Unserved {
 
 #[cfg(test)]
 mod tests {
-    use kerolox_net::{ListenConfig, Listening, Outbound, OutboundConfig};
     use std::time::Duration;
+
+    use kerolox_net::{ListenConfig, Listening, Outbound, OutboundConfig};
 
     use super::*;
 
     #[tokio::test]
-    async fn every_request_gets_an_answer() {
+    async fn a_name_server_gets_an_answer_over_the_brokers_connection() {
         let listening = Listening::bind(ListenConfig::new(([127, 0, 0, 1], 0).into())).unwrap();
         let serving = listening.serve(Arc::new(Unserved));
+        let address = serving.local_addr().to_string();
         let pool = Outbound::serving(OutboundConfig::default(), Arc::new(Unserved));
-        let mut answered = Vec::new();
-        pool.peer(&serving.local_addr().to_string()).await.unwrap();
-        for peer in serving.peers() {
-            let question = Frame { code: 106, ..Frame::default() };
-            answered.push(peer.call(question, Duration::from_secs(10)).await.unwrap().code);
-        }
-        assert_eq!(answered, [3]);
+        let request = || Frame { code: 106, ..Frame::default() };
+        assert_eq!(pool.call(&address, request(), Duration::from_secs(10)).await.unwrap().code, 3);
+        let peer = serving.peers().pop().unwrap();
+        assert_eq!(peer.call(request(), Duration::from_secs(10)).await.unwrap().code, 3);
     }
 }

@@ -193,8 +193,8 @@ async fn administration_needs_an_administrator() {
     let node = setup.start().await;
     let client = node.client();
     for code in [
-        17, 25, 26, 28, 43, 45, 50, 51, 52, 53, 54, 200, 201, 207, 215, 222, 223, 301, 306, 307, 309, 314, 316, 321,
-        323,
+        17, 25, 26, 28, 43, 45, 50, 51, 52, 53, 54, 200, 201, 207, 215, 222, 223, 301, 306, 307, 309, 314, 316, 317,
+        321, 323, 328,
     ] {
         let spec = COMMANDS.iter().find(|c| c.code.0 == code).unwrap();
         let value = |kind: &str| if kind.starts_with('i') { "0" } else { "open" };
@@ -204,6 +204,74 @@ async fn administration_needs_an_administrator() {
         denied(&client.exchange(frame).await, "only an administrator");
     }
     ok(&client.exchange(signed::<call::GetRuntimeInfo>(&admin(), &NoFields, "")).await);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn internal_topics_are_an_administrators() {
+    let (setup, _) = setup(&FILE.replace("  topicPerms: [open", "  defaultTopicPerm: PUB|SUB\n  topicPerms: [open"));
+    let node = setup.start().await;
+    let client = node.client();
+    for topic in [
+        "SCHEDULE_TOPIC_XXXX",
+        "RMQ_SYS_TRANS_HALF_TOPIC",
+        "RMQ_SYS_TRANS_OP_HALF_TOPIC",
+        "TRANS_CHECK_MAX_TIME_TOPIC",
+        "RMQ_SYS_TRACE_TOPIC",
+        "rmq_sys_wheel_timer",
+    ] {
+        for code in [11, 12, 14, 15, 29, 30, 31, 202, 303] {
+            let spec = COMMANDS.iter().find(|c| c.code.0 == code).unwrap();
+            let value = |kind: &str| match kind {
+                "TopicName" => topic,
+                "GroupName" => "reader",
+                _ if kind.starts_with('i') => "0",
+                _ => "true",
+            };
+            let fields = spec.request.fields.iter().map(|field| (field.name, value(field.kind))).collect();
+            let mut frame = Frame::request(spec.code, fields, bytes::Bytes::new());
+            user().sign(&mut frame);
+            let answer = client.exchange(frame).await;
+            if spec.request.fields.iter().any(|field| field.kind == "TopicName") {
+                denied(&answer, "only an administrator");
+            }
+        }
+    }
+    let trace = signed::<call::SendMessage>(&user(), &message("RMQ_SYS_TRACE_TOPIC", 0), "m");
+    ok(&client.exchange(trace).await);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_id_belongs_to_the_account_that_brought_it() {
+    let (setup, _) = setup(FILE);
+    let node = setup.start().await;
+    let beat = |by: &Credentials, id: &str| {
+        let data = HeartbeatData { client_id: id.to_owned(), consumer_data_set: vec![], producer_data_set: vec![], ..HeartbeatData::default() };
+        signed::<call::Heartbeat>(by, &NoFields, to_json(&data, Style::Fastjson))
+    };
+    let (victim, other) = (node.client(), node.client());
+    ok(&victim.exchange(beat(&admin(), "victim")).await);
+    denied(&other.exchange(beat(&user(), "victim")).await, "belongs to a client of another account");
+    ok(&other.exchange(beat(&user(), "other")).await);
+    drop(victim);
+    until(|| async { (code(&other.exchange(beat(&user(), "victim")).await) == ResponseCode::SUCCESS).then_some(()) })
+        .await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_makes_no_administrator() {
+    let (setup, _) =
+        setup(&FILE.replace("  topicPerms: [open", "  whiteRemoteAddress: 127.0.0.1\n  topicPerms: [open"));
+    let node = setup.start().await;
+    let client = node.client();
+    let unsigned = |mut frame: Frame| {
+        frame.fields.set("AccessKey", "someuser");
+        frame
+    };
+    ok(&client.exchange(unsigned(request::<call::SendMessage>(&message("closed", 0), "m"))).await);
+    denied(&client.exchange(unsigned(request::<call::GetRuntimeInfo>(&NoFields, ""))).await, "only an administrator");
     node.stop().await;
 }
 
@@ -268,9 +336,11 @@ async fn a_changed_file_counts_and_a_broken_one_does_not() {
     denied(&client.exchange(send()).await, "closed");
     write(&FILE.replace("closed=DENY", "closed=PUB"));
     until(|| async { (code(&client.exchange(send()).await) == ResponseCode::SUCCESS).then_some(()) }).await;
-    write("accounts: [{accessKey: x");
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
-    ok(&client.exchange(send()).await);
+    for unusable in ["accounts: [{accessKey: x", "", "accounts:\n", "globalWhiteRemoteAddresses:\naccounts: []\n"] {
+        write(unusable);
+        tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+        ok(&client.exchange(send()).await);
+    }
     write(FILE);
     until(|| async { (code(&client.exchange(send()).await) == ResponseCode::SYSTEM_ERROR).then_some(()) }).await;
     node.stop().await;

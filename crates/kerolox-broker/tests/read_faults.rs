@@ -178,6 +178,7 @@ async fn half_messages_wait_for_the_disk() {
             client_id: "p".to_owned(),
             consumer_data_set: vec![],
             producer_data_set: vec![ProducerData { group_name: "payers".to_owned() }],
+            ..HeartbeatData::default()
         };
         ok(&client.ask::<call::Heartbeat>(&NoFields {}, to_json(&data, Style::Fastjson)).await);
         faults.end();

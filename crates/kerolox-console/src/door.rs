@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::accounts::Accounts;
 use crate::audit::Audit;
+use crate::hosts::Hosts;
 use crate::live::Live;
 use crate::owners::Owners;
 use crate::replays::Replays;
@@ -31,6 +32,8 @@ pub(crate) struct Door {
     pub(crate) replays: Arc<Replays>,
     /// One password is checked at a time: each takes memory.
     pub(crate) hashing: Arc<Semaphore>,
+    /// Names that requests may carry.
+    pub(crate) hosts: Hosts,
     /// Name of the cookie; another console on the same host, at another port, has another.
     pub(crate) cookie: String,
 }

@@ -40,6 +40,7 @@ pub(crate) fn router(door: Shared) -> Router {
         .merge(inside)
         .merge(outside)
         .fallback(page)
+        .layer(from_fn_with_state(door.clone(), under_own_name))
         .layer(from_fn(finish))
         .with_state(door)
 }
@@ -90,6 +91,18 @@ async fn finish(request: Request, next: Next) -> Response {
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Refuses requests that name another host; probes of health come by address, or are told no more than `ok`.
+async fn under_own_name(State(door): State<Shared>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().host()).unwrap_or_default();
+    let probe = matches!(request.uri().path(), "/healthz" | "/readyz");
+    if probe || door.hosts.contain(host) {
+        return next.run(request).await;
+    }
+    let why = "the console does not answer under this host name; consoleHosts lists the names it is reached by";
+    Failure::new(StatusCode::MISDIRECTED_REQUEST, why).into_response()
 }
 
 /// Refuses what a page of another site sends through the visitor's browser.

@@ -12,6 +12,7 @@ mod door;
 mod error;
 mod file;
 mod guard;
+mod hosts;
 pub mod http;
 mod live;
 mod owners;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 const IDLE_MAX: Duration = Duration::from_secs(30 * 60);
 /// A session is over after this long in any case.
 const AGE_MAX: Duration = Duration::from_secs(12 * 3_600);
-/// Most sessions; the one that was idle longest makes room.
-const SESSIONS_MAX: usize = 1_000;
+/// Most sessions of one account; the one of them that was idle longest makes room. Other accounts lose none by it.
+const ACCOUNT_SESSIONS_MAX: usize = 32;
 
 /// What somebody may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -58,9 +58,10 @@ impl Sessions {
     /// Begins a session; `token` and `csrf` are fresh secrets.
     pub(crate) fn begin(&mut self, user: &str, role: AccountRole, token: String, csrf: String, now: Duration) {
         self.0.retain(|_, session| !session.is_over(now));
-        if self.0.len() >= SESSIONS_MAX
-            && let Some(idle) = self.0.iter().min_by_key(|(_, session)| session.used).map(|(token, _)| token.clone())
-        {
+        let own = || self.0.iter().filter(|(_, session)| session.user == user);
+        let full = own().count() >= ACCOUNT_SESSIONS_MAX;
+        let idle = own().min_by_key(|(_, session)| session.used).filter(|_| full).map(|(token, _)| token.clone());
+        if let Some(idle) = idle {
             self.0.remove(&idle);
         }
         self.0.insert(token, Session { user: user.to_owned(), role, csrf, since: now, used: now });
@@ -126,15 +127,18 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_and_the_idlest_goes() {
+    fn an_account_evicts_only_its_own_idlest_session() {
         let mut sessions = Sessions::default();
-        for i in 0..SESSIONS_MAX {
+        begin(&mut sessions, "b", "other", 0);
+        for i in 0..ACCOUNT_SESSIONS_MAX {
             begin(&mut sessions, "a", &i.to_string(), 1);
         }
         assert!(sessions.find("0", at(2)).is_some());
         begin(&mut sessions, "a", "new", 3);
-        assert_eq!(sessions.0.len(), SESSIONS_MAX);
-        assert!(sessions.find("0", at(3)).is_some() && sessions.find("new", at(3)).is_some());
+        assert_eq!(sessions.0.len(), ACCOUNT_SESSIONS_MAX + 1);
+        for token in ["0", "new", "other"] {
+            assert!(sessions.find(token, at(3)).is_some(), "{token}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::accounts::{ADMIN, Accounts};
 use crate::audit::Audit;
 use crate::door::{Door, accounts_file, audit_file, replays_file};
+use crate::hosts::Hosts;
 use crate::http::{self, Server};
 use crate::live::Live;
 use crate::replays::Replays;
@@ -27,6 +28,8 @@ pub struct ConsoleConfig {
     pub folder: PathBuf,
     /// Password of `admin`, as text or as an argon2 hash, in place of the kept one.
     pub admin_password: Option<String>,
+    /// Host names under which it is reached, besides `localhost` and addresses; none: any, unless it listens on loopback.
+    pub hosts: Vec<String>,
 }
 
 /// The first password, which is shown once.
@@ -81,6 +84,7 @@ pub async fn start(config: ConsoleConfig, client: Client) -> Result<Handle, Star
         sessions: Mutex::new(Sessions::default()),
         throttle: Mutex::new(Throttle::default()),
         audit,
+        hosts: Hosts::new(config.listen, &config.hosts),
         hashing: Arc::new(Semaphore::new(1)),
         cookie: format!("kerolox-session-{}", config.listen.port()),
     });

@@ -6,6 +6,7 @@
 mod edit;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod identity;
 mod need;
 mod rules;
 mod yaml;
@@ -21,9 +22,11 @@ use kerolox_store::disk::Disk;
 use kerolox_wire::body::{AclConfig, DataVersion};
 use kerolox_wire::command::Request;
 use kerolox_wire::frame::Frame;
+use kerolox_wire::text::shown;
 use parking_lot::Mutex;
 
 pub(crate) use self::edit::Edit;
+use self::identity::Identities;
 use self::need::Need;
 use self::rules::Rules;
 use self::yaml::Node as Yaml;
@@ -47,6 +50,8 @@ pub(crate) struct Acl {
     seen: Mutex<Seen>,
     /// What the version of a file without one counts from.
     started_ms: i64,
+    /// Which account each connection and client id belongs to.
+    identities: Identities,
 }
 
 /// What a look at the file found.
@@ -64,13 +69,14 @@ impl Acl {
     /// A sentence with what is wrong with it.
     pub(crate) fn open(file: &Path, disk: Arc<dyn Disk>, now_ms: i64) -> Result<Self, String> {
         let text = read(disk.as_ref(), file)?;
-        let rules = Rules::of(&parse(&text)?)?;
+        let rules = usable(&parse(&text)?)?;
         Ok(Self {
             file: file.to_owned(),
             disk,
             rules: ArcSwap::from_pointee(rules),
             seen: Mutex::new(Seen { text, why: None }),
             started_ms: now_ms,
+            identities: Identities::default(),
         })
     }
 
@@ -84,15 +90,44 @@ impl Acl {
         if rules.trusts(address) {
             return Ok(());
         }
-        let account = frame.fields.get(signature::ACCESS_KEY).and_then(|key| rules.account(key));
-        if account.is_some_and(|account| account.trusts(address)) {
-            return Ok(());
+        let name = frame.fields.get(signature::ACCESS_KEY);
+        let account = name.and_then(|key| rules.account(key));
+        let trusted = account.is_some_and(|account| account.trusts(address));
+        if !trusted {
+            let secret = account.map_or(NOBODY, |account| account.secret_key.as_str());
+            if !signature::is_signed(frame, secret) {
+                return Err(Refusal::error(NOT_AUTHENTICATED));
+            }
         }
-        let signed = signature::is_signed(frame, account.map_or(NOBODY, |account| account.secret_key.as_str()));
-        let Some(account) = account.filter(|_| signed) else { return Err(Refusal::error(NOT_AUTHENTICATED)) };
-        account
-            .may(&Need::of(request, frame, store)?)
-            .map_err(|why| Refusal::error(format!("org.apache.rocketmq.acl.common.AclException: no permission: {why}")))
+        let (Some(name), Some(account)) = (name, account) else { return Err(Refusal::error(NOT_AUTHENTICATED)) };
+        let need = Need::of(request, frame, store)?;
+        // An address is easily had, so it stands for the permissions of an account and never makes an administrator.
+        let allowed = if trusted { account.may_administer(&need) } else { account.may(&need) };
+        let claimed = allowed.and_then(|()| match (request, &need.client_id) {
+            (Request::Heartbeat(_), Some(id)) => self.identities.claim(peer.id(), name, id),
+            (_, Some(id)) => self.identities.check(name, id),
+            (_, None) => Ok(()),
+        });
+        claimed.map_err(|why| {
+            Refusal::error(format!("org.apache.rocketmq.acl.common.AclException: no permission: {}", shown(&why)))
+        })
+    }
+
+    /// Whether the account of a connection's heartbeats may publish to a topic: it is sent half messages of it then.
+    pub(crate) fn may_publish(&self, peer: &Peer, topic: &str) -> bool {
+        let rules = self.rules.load();
+        let address = peer.remote().ip();
+        if rules.trusts(address) {
+            return true;
+        }
+        let name = self.identities.account(peer.id());
+        let account = name.as_deref().and_then(|name| rules.account(name));
+        account.is_some_and(|account| account.trusts(address) || account.may(&Need::publish(topic)).is_ok())
+    }
+
+    /// A connection has ended.
+    pub(crate) fn forget(&self, connection: u64) {
+        self.identities.forget(connection);
     }
 
     /// Looks at the file: when it has changed and is good, its rules count; when it is not, the last good ones stay.
@@ -104,7 +139,7 @@ impl Acl {
         }
         let outcome = text.and_then(|text| {
             seen.text.clone_from(&text);
-            Rules::of(&parse(&text)?)
+            usable(&parse(&text)?)
         });
         match outcome {
             Ok(rules) => {
@@ -131,7 +166,7 @@ impl Acl {
         let before = Rules::of(&tree)?.version.unwrap_or_default();
         edit.apply(&mut tree)?;
         edit::put_version(&mut tree, before.next(now_ms));
-        let rules = Rules::of(&tree)?;
+        let rules = usable(&tree)?;
         let text = tree.write()?;
         // What was written must say the same when it is read.
         Rules::of(&Yaml::parse(&text)?)?;
@@ -156,6 +191,12 @@ impl Acl {
         let _still = self.seen.lock();
         rules::shown(&parse(&read(self.disk.as_ref(), &self.file)?)?)
     }
+}
+
+/// The rules of a file, which must let somebody in: an empty file, or one cut short, would lock everybody out.
+fn usable(tree: &Yaml) -> Result<Rules, String> {
+    let rules = Rules::of(tree)?;
+    if rules.let_nobody_in() { Err("it names no account and no address".to_owned()) } else { Ok(rules) }
 }
 
 fn read(disk: &dyn Disk, file: &Path) -> Result<Vec<u8>, String> {

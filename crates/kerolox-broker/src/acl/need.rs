@@ -18,6 +18,10 @@ use smallvec::SmallVec;
 
 use crate::refusal::Refusal;
 
+/// Topics of the broker itself that hold messages of every other topic, or tell of them.
+const INTERNAL_TOPICS: [&str; 5] =
+    [topics::SCHEDULE, topics::TRANS_HALF, topics::TRANS_OP_HALF, topics::TRANS_CHECK_MAX_TIME, topics::TRACE];
+
 /// What is done with a topic or group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -39,6 +43,8 @@ pub(crate) enum Resource<'a> {
 pub(crate) struct Need<'a> {
     /// An administrator.
     pub(crate) admin: bool,
+    /// The client id that the request speaks for.
+    pub(crate) client_id: Option<String>,
     /// Permissions.
     pub(crate) resources: SmallVec<[(Resource<'a>, Access); 2]>,
 }
@@ -54,9 +60,10 @@ impl<'a> Need<'a> {
             Kind::Admin => need.admin = true,
             Kind::Account => {}
             Kind::Named(access) => need.named(specs(frame), frame, access),
-            Kind::Heartbeat => need.heartbeat(&body(frame, "heartbeat")?),
+            Kind::Heartbeat => need.heartbeat(body(frame, "heartbeat")?),
             Kind::Locks => {
                 let asked: LockRequest = body(frame, "lock request")?;
+                need.client_id = Some(asked.client_id);
                 need.group(Cow::Owned(asked.consumer_group), Access::Subscribe);
                 for queue in asked.mq_set {
                     need.topic(Cow::Owned(queue.topic), Access::Subscribe);
@@ -94,6 +101,13 @@ impl<'a> Need<'a> {
         Ok(need)
     }
 
+    /// Publishing to a topic.
+    pub(crate) fn publish(topic: &'a str) -> Self {
+        let mut need = Self::default();
+        need.topic(Cow::Borrowed(topic), Access::Publish);
+        need
+    }
+
     fn named(&mut self, specs: &[FieldSpec], frame: &'a Frame, access: Access) {
         for spec in specs {
             let Some(name) = spec.value(&frame.fields).filter(|name| !name.is_empty()) else { continue };
@@ -105,7 +119,8 @@ impl<'a> Need<'a> {
         }
     }
 
-    fn heartbeat(&mut self, data: &HeartbeatData) {
+    fn heartbeat(&mut self, data: HeartbeatData) {
+        self.client_id = Some(data.client_id);
         for consumer in &data.consumer_data_set {
             self.group(Cow::Owned(consumer.group_name.clone()), Access::Subscribe);
             for subscription in &consumer.subscription_data_set {
@@ -130,7 +145,12 @@ impl<'a> Need<'a> {
                 let group = group.to_owned();
                 self.group(Cow::Owned(group), access);
             }
-            None => self.resources.push((Resource::Topic(name), access)),
+            None => {
+                // Messages of all topics pass through these, so a permission on one topic must not open them.
+                let internal = INTERNAL_TOPICS.contains(&name.as_ref()) || name.starts_with(topics::SYSTEM_PREFIX);
+                self.admin |= internal && access != Access::Publish;
+                self.resources.push((Resource::Topic(name), access));
+            }
         }
     }
 
@@ -212,8 +232,6 @@ fn kind(request: &Request) -> Kind {
         Request::UnregisterClient(_) => Kind::Goodbye,
         Request::EndTransaction(_) => Kind::End,
         Request::GetProducerConnections(_)
-        | Request::GetAllProducers(_)
-        | Request::GetBrokerConsumeStats(_)
         | Request::GetAllTopics(_)
         | Request::GetSystemTopics(_)
         | Request::ViewStats(_) => Kind::Account,
@@ -227,6 +245,8 @@ fn kind(request: &Request) -> Kind {
         | Request::GetAllConsumerOffsets(_)
         | Request::GetAllDelayOffsets(_)
         | Request::GetAllGroups(_)
+        | Request::GetAllProducers(_)
+        | Request::GetBrokerConsumeStats(_)
         | Request::UpdateAccessConfig(_)
         | Request::DeleteAccessConfig(_)
         | Request::GetAclVersion(_)

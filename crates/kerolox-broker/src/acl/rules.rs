@@ -104,6 +104,11 @@ impl Rules {
         self.white.iter().any(|white| white.contain(address))
     }
 
+    /// Whether neither an account nor an address is named.
+    pub(crate) fn let_nobody_in(&self) -> bool {
+        self.accounts.is_empty() && self.white.iter().all(|white| *white == Addresses::None)
+    }
+
     /// The account of that name.
     pub(crate) fn account(&self, access_key: &str) -> Option<&Account> {
         self.accounts.get(access_key)
@@ -111,9 +116,17 @@ impl Rules {
 }
 
 impl Account {
-    /// Whether requests from there need no signature and have no limits.
+    /// Whether requests from there need no signature and have no limits but those of administration.
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.white.contain(address)
+    }
+
+    /// Whether the account is an administrator's where one is needed.
+    ///
+    /// # Errors
+    /// A sentence that says so.
+    pub(crate) fn may_administer(&self, need: &Need<'_>) -> Result<(), String> {
+        if need.admin && !self.admin { Err("only an administrator may do that".to_owned()) } else { Ok(()) }
     }
 
     /// Whether the account may do that.
@@ -121,9 +134,7 @@ impl Account {
     /// # Errors
     /// A sentence with what is missing.
     pub(crate) fn may(&self, need: &Need<'_>) -> Result<(), String> {
-        if need.admin && !self.admin {
-            return Err("only an administrator may do that".to_owned());
-        }
+        self.may_administer(need)?;
         if self.admin && self.topics.is_empty() && self.groups.is_empty() {
             return Ok(());
         }
@@ -291,7 +302,7 @@ dataVersion:
     }
 
     fn may(account: &str, resource: Resource<'static>, access: Access) -> bool {
-        let need = Need { admin: false, resources: smallvec![(resource, access)] };
+        let need = Need { resources: smallvec![(resource, access)], ..Need::default() };
         rules().account(account).unwrap().may(&need).is_ok()
     }
 
@@ -319,7 +330,7 @@ dataVersion:
         }
         // An administrator with lists of its own is bound to them, as in 4.7.1.
         assert!(may("halfadmin", topic("topicB"), Publish) && !may("halfadmin", topic("topicC"), Publish));
-        let need = Need { admin: true, resources: smallvec![] };
+        let need = Need { admin: true, ..Need::default() };
         assert!(rules().account("someuser").unwrap().may(&need).is_err());
         assert!(rules().account("administrator").unwrap().may(&need).is_ok());
     }

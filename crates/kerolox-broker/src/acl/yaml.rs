@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use yaml_rust2::parser::{Event, EventReceiver, Parser};
+use yaml_rust2::parser::{Event, Parser};
 use yaml_rust2::scanner::TScalarStyle;
 use yaml_rust2::yaml::Hash;
 use yaml_rust2::{Yaml, YamlEmitter};
@@ -35,10 +35,18 @@ impl Node {
     /// A sentence with the place.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut tree = Tree::default();
-        Parser::new_from_str(text).load(&mut tree, true).map_err(|error| format!("it is not YAML: {error}"))?;
-        match tree.wrong {
-            Some(why) => Err(why.to_owned()),
-            None => Ok(tree.root.filter(|root| !root.is_null()).unwrap_or(Self::Map(Vec::new()))),
+        let mut parser = Parser::new_from_str(text);
+        // Event by event, and not with the library's `load`, which calls itself for every level of nesting.
+        loop {
+            let (event, _) = parser.next_token().map_err(|error| format!("it is not YAML: {error}"))?;
+            let end = event == Event::StreamEnd;
+            tree.on_event(event);
+            if let Some(why) = tree.wrong {
+                return Err(why.to_owned());
+            }
+            if end {
+                return Ok(tree.root.filter(|root| !root.is_null()).unwrap_or(Self::Map(Vec::new())));
+            }
         }
     }
 
@@ -160,11 +168,8 @@ impl Tree {
     }
 }
 
-impl EventReceiver for Tree {
+impl Tree {
     fn on_event(&mut self, event: Event) {
-        if self.wrong.is_some() {
-            return;
-        }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(1);
@@ -249,6 +254,21 @@ mod tests {
             bomb.push_str(&format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", ")));
         }
         assert!(Node::parse(&bomb).unwrap_err().contains("too large"));
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_and_costs_no_stack() {
+        let block: String = (0..20_000).map(|n| format!("{}a:\n", " ".repeat(n.min(300)))).collect();
+        for text in [
+            "- ".repeat(200_000) + "x",
+            "[".repeat(100_000),
+            "{a: ".repeat(100_000),
+            "a: ".to_owned() + &"[".repeat(70),
+        ] {
+            assert!(Node::parse(&text).is_err(), "{text:.20}");
+        }
+        assert!(Node::parse(&block).is_err());
+        assert!(Node::parse(&format!("a: {}x{}", "[".repeat(30), "]".repeat(30))).is_ok());
     }
 
     fn tree() -> impl Strategy<Value = Node> {

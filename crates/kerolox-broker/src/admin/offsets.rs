@@ -18,6 +18,7 @@ use kerolox_wire::reply::Reply;
 use kerolox_wire::response::ResponseCode;
 
 use crate::node::Node;
+use crate::offset::{OffsetError, TABLE_BYTES_MAX};
 use crate::refusal::Refusal;
 
 impl Node {
@@ -136,8 +137,12 @@ impl Node {
     }
 
     /// All consumer offsets, for a replica.
-    pub(crate) fn all_consumer_offsets(&self) -> Reply {
-        Reply::body(to_json(&self.offsets.table(), Style::Fastjson))
+    pub(crate) fn all_consumer_offsets(&self) -> Result<Reply, Refusal> {
+        let body = to_json(&self.offsets.table_to_send()?, Style::Fastjson);
+        if body.len() > TABLE_BYTES_MAX {
+            return Err(OffsetError::TooLargeToTell { limit: TABLE_BYTES_MAX }.into());
+        }
+        Ok(Reply::body(body))
     }
 
     /// How far each delay level has come, for a replica.

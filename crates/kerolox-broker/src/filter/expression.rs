@@ -5,8 +5,7 @@
 
 use std::cmp::Ordering;
 
-use kerolox_wire::properties;
-
+use super::message::Message;
 use super::number::java_double;
 
 /// Deepest nesting of an expression, so that neither reading nor judging runs out of stack.
@@ -108,15 +107,28 @@ impl Node {
         }
     }
 
-    /// Whether the message with these properties certainly passes.
-    pub(super) fn passes(&self, properties: &str) -> bool {
-        matches!(self.judge(properties), Ok(Some(Value::Bool(true))))
+    /// Whether the message certainly passes.
+    pub(super) fn passes(&self, message: &Message<'_>) -> bool {
+        matches!(self.judge(message), Ok(Some(Value::Bool(true))))
     }
 
-    pub(super) fn judge<'a>(&'a self, message: &'a str) -> Judged<'a> {
+    /// How often judging a message may look for a property.
+    pub(super) fn lookups(&self) -> usize {
+        match &self.kind {
+            Kind::Literal(_) => 0,
+            Kind::Property(_) | Kind::In { .. } => 1,
+            Kind::Negate(part) | Kind::Not(part) | Kind::Condition(part) | Kind::IsNull(part) => part.lookups(),
+            Kind::And(parts) | Kind::Or(parts) => parts.iter().map(Self::lookups).sum(),
+            Kind::Equal(left, right) | Kind::Compare(_, left, right) => left.lookups() + right.lookups(),
+            Kind::Between { value, low, high, .. } => value.lookups() + low.lookups() + high.lookups(),
+        }
+    }
+
+    pub(super) fn judge<'a>(&'a self, message: &Message<'a>) -> Judged<'a> {
+        message.spend(1)?;
         match &self.kind {
             Kind::Literal(literal) => Ok(literal.value()),
-            Kind::Property(name) => Ok(properties::find(message, name).map(Value::Text)),
+            Kind::Property(name) => Ok(message.find(name)?.map(Value::Text)),
             Kind::Negate(part) => Ok(part.judge(message)?.and_then(negate)),
             Kind::Not(part) => Ok(part.truth(message)?.map(|truth| Value::Bool(!truth))),
             // A property is text and so never true; it is looked up since a missing one is unknown.
@@ -134,14 +146,14 @@ impl Node {
                 let value = value.judge(message)?;
                 between(value, [low, high], *outside, message)
             }
-            Kind::In { name, list, outside } => Ok(properties::find(message, name).map(|text| {
+            Kind::In { name, list, outside } => Ok(message.find(name)?.map(|text| {
                 let listed = list.binary_search_by(|known| (**known).cmp(text)).is_ok();
                 Value::Bool(listed != *outside)
             })),
         }
     }
 
-    fn truth(&self, message: &str) -> Result<Option<bool>, Unfit> {
+    fn truth(&self, message: &Message<'_>) -> Result<Option<bool>, Unfit> {
         match self.judge(message)? {
             None => Ok(None),
             Some(Value::Bool(truth)) => Ok(Some(truth)),
@@ -164,7 +176,7 @@ impl Literal {
 }
 
 /// AND and OR: the first part that is `decisive` decides; otherwise one unknown part makes it unknown.
-fn all<'a>(parts: &[Node], message: &str, decisive: bool) -> Judged<'a> {
+fn all<'a>(parts: &[Node], message: &Message<'_>, decisive: bool) -> Judged<'a> {
     let mut unknown = false;
     for part in parts {
         match part.truth(message)? {
@@ -177,7 +189,7 @@ fn all<'a>(parts: &[Node], message: &str, decisive: bool) -> Judged<'a> {
 }
 
 /// `BETWEEN` is `value >= low AND value <= high`, with NOT it is `value < low OR value > high`.
-fn between<'a>(value: Option<Value<'_>>, ends: [&'a Node; 2], outside: bool, message: &'a str) -> Judged<'a> {
+fn between<'a>(value: Option<Value<'_>>, ends: [&'a Node; 2], outside: bool, message: &Message<'a>) -> Judged<'a> {
     let orders = if outside { [Order::Less, Order::Greater] } else { [Order::GreaterOrEqual, Order::LessOrEqual] };
     let Some(value) = value else { return Ok(None) };
     let mut unknown = false;

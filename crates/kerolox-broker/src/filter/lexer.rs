@@ -74,18 +74,25 @@ pub(super) struct Placed<'s> {
 
 type Input<'s> = LocatingSlice<&'s str>;
 
-/// All tokens of `text`, up to the first wrong one.
-pub(super) fn tokens(text: &str) -> Vec<Placed<'_>> {
+/// The tokens of `text`, up to the first wrong one and about `most` of them.
+pub(super) fn tokens(text: &str, most: usize) -> Vec<Placed<'_>> {
     let mut input = LocatingSlice::new(text);
     let mut found = Vec::new();
     // Looked for once: signs of minus without a line end behind them must not be searched to the end one by one.
     let last_line_end = text.rfind(['\n', '\r']).unwrap_or(0);
-    loop {
+    // Digits up to here are followed by neither point nor exponent. In zeros each is a number of its own, and looking
+    // from each of them to the end of all would take time that grows with the square of their count.
+    let mut whole_until = 0;
+    while found.len() <= most {
         let blank = |input: &mut Input<'_>| blank(input, last_line_end);
         // Blanks may always be absent, so this cannot fail.
         let _: Result<()> = repeat(0.., blank).parse_next(&mut input);
         let at = input.current_token_start();
-        match token.parse_next(&mut input) {
+        if at >= whole_until {
+            whole_until = at.saturating_add(whole_digits(&input));
+        }
+        let read = if at < whole_until { whole.parse_next(&mut input) } else { token.parse_next(&mut input) };
+        match read {
             Ok(token) => found.push(Placed { token, at }),
             Err(_) => {
                 found.extend(input.peek_token().map(|c| Placed { token: Token::Wrong(c), at }));
@@ -93,6 +100,19 @@ pub(super) fn tokens(text: &str) -> Vec<Placed<'_>> {
             }
         }
     }
+    found
+}
+
+/// How many digits `text` begins with, unless a point or an exponent makes them the begin of a real number.
+fn whole_digits(text: &str) -> usize {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let count = digits(text);
+    let real = match text.as_bytes().get(count..).unwrap_or_default() {
+        [b'.', ..] => true,
+        [b'e' | b'E', b'+' | b'-', power, ..] | [b'e' | b'E', power, ..] => power.is_ascii_digit(),
+        _ => false,
+    };
+    if real { 0 } else { count }
 }
 
 fn blank(input: &mut Input<'_>, last_line_end: usize) -> Result<()> {
@@ -178,7 +198,7 @@ mod tests {
     use super::*;
 
     fn all(text: &str) -> Vec<Token<'_>> {
-        tokens(text).into_iter().map(|placed| placed.token).collect()
+        tokens(text, 100).into_iter().map(|placed| placed.token).collect()
     }
 
     #[test]
@@ -206,7 +226,7 @@ mod tests {
 
     #[test]
     fn tokens_know_where_they_stand() {
-        let at: Vec<usize> = tokens("ab = 'ä' ;").iter().map(|placed| placed.at).collect();
+        let at: Vec<usize> = tokens("ab = 'ä' ;", 100).iter().map(|placed| placed.at).collect();
         assert_eq!(at, [0, 3, 5, 10]);
     }
 }

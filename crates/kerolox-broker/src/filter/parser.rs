@@ -15,6 +15,9 @@ use super::number::java_double;
 /// Longest expression in bytes.
 pub(super) const EXPRESSION_BYTES_MAX: usize = 64 * 1024;
 
+/// Most tokens of an expression, which bounds what it is compiled to and how long it takes to judge a message.
+pub(super) const TOKENS_MAX: usize = 32_768;
+
 /// Why a text is no filter expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -25,6 +28,9 @@ pub(crate) enum ParseError {
         /// Bytes given.
         len: usize,
     },
+    /// More parts than what is compiled.
+    #[error("the filter expression has more than {TOKENS_MAX} words, numbers and signs")]
+    TooManyTokens,
     /// Not of the language.
     #[error("the filter expression cannot be read at character {at}: {why}")]
     Wrong {
@@ -84,22 +90,39 @@ fn shown(token: &Token<'_>) -> String {
     }
 }
 
+/// An expression that was read.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) node: Node,
+    /// How many tokens it has; it has no more nodes.
+    pub(super) tokens: usize,
+}
+
 /// Reads an expression.
-pub(super) fn parse(text: &str) -> Result<Node, ParseError> {
+pub(super) fn parse(text: &str) -> Result<Parsed, ParseError> {
     if text.len() > EXPRESSION_BYTES_MAX {
         return Err(ParseError::TooLong { len: text.len() });
     }
-    let found = tokens(text);
+    let found = tokens(text, TOKENS_MAX);
     let reading = Reading { depth: 0, len: text.len() };
     let mut input = Tokens { input: TokenSlice::new(&found), state: reading };
-    whole(&mut input).map_err(|error| {
+    let read = whole(&mut input);
+    let read = read.map_err(|error| {
         let fault = match error {
             ErrMode::Backtrack(fault) | ErrMode::Cut(fault) => fault,
             ErrMode::Incomplete(_) => Fault { at: text.len(), why: "it ends too early".to_owned() },
         };
+        // Of a text that was cut only its nesting is known for sure.
+        if found.len() > TOKENS_MAX && fault.why != deeper() {
+            return ParseError::TooManyTokens;
+        }
         let before = text.get(..fault.at).map_or(0, |before| before.chars().count());
         ParseError::Wrong { at: before + 1, why: fault.why }
-    })
+    });
+    match read? {
+        _ if found.len() > TOKENS_MAX => Err(ParseError::TooManyTokens),
+        node => Ok(Parsed { node, tokens: found.len() }),
+    }
 }
 
 fn whole(input: &mut Tokens<'_, '_>) -> Read<Node> {
@@ -308,7 +331,11 @@ fn wrong(input: &Tokens<'_, '_>, why: &str) -> ErrMode<Fault> {
 
 fn too_deep(input: &Tokens<'_, '_>) -> ErrMode<Fault> {
     let at = input.input.first().map_or(input.state.len, |placed| placed.at);
-    fault(at, format!("it is nested deeper than {DEPTH_MAX} levels"))
+    fault(at, deeper())
+}
+
+fn deeper() -> String {
+    format!("it is nested deeper than {DEPTH_MAX} levels")
 }
 
 /// The node where a condition is asked for; a bare property becomes one.

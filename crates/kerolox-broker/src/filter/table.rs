@@ -16,13 +16,15 @@ use parking_lot::Mutex;
 use super::Filter;
 use crate::changes::Changes;
 
-/// Most bytes of expressions that are kept; those of ten thousand groups take about one in eight of them.
-const EXPRESSIONS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most bytes that all compiled expressions take up; those of ten thousand groups take about one in eight of them.
+const FILTERS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most bytes of one group's: what it takes up must not refuse another's.
+const GROUP_FILTERS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A group that comes out of the file was there until this long before the start.
 const SEEN_BEFORE_START_MS: i64 = 30_000;
 /// Most recently read expressions of pulls that bring their own, and most bytes of them.
 const RECENT_MAX: usize = 128;
-const RECENT_BYTES_MAX: usize = 1024 * 1024;
+const RECENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The filters of all groups.
 #[derive(Debug, Default)]
@@ -36,7 +38,7 @@ pub(crate) struct Filters {
 #[derive(Debug, Default)]
 struct Table {
     by_group: HashMap<GroupName, BTreeMap<TopicName, Entry>>,
-    /// Bytes of all expressions.
+    /// Bytes of all compiled expressions.
     bytes: usize,
 }
 
@@ -131,8 +133,8 @@ impl Filters {
         }
         let filter = Arc::new(Filter::parse(expression)?);
         let mut recent = self.recent.lock();
-        let bytes: usize = recent.keys().map(|known| known.len()).sum();
-        if recent.len() >= RECENT_MAX || bytes + expression.len() > RECENT_BYTES_MAX {
+        let bytes: usize = recent.values().map(|known| known.size()).sum();
+        if recent.len() >= RECENT_MAX || bytes.saturating_add(filter.size()) > RECENT_BYTES_MAX {
             recent.clear();
         }
         recent.insert(expression.into(), Arc::clone(&filter));
@@ -148,7 +150,7 @@ impl Filters {
                 let expired = entry.is_dead() && now_ms.saturating_sub(entry.dead_ms) >= lifetime_ms;
                 if expired {
                     tracing::info!(%group, %topic, "filter forgotten: the group has been gone for too long");
-                    freed += entry.expression.len();
+                    freed += entry.filter.size();
                 }
                 !expired
             });
@@ -210,7 +212,7 @@ impl Table {
             }
         }
         let gone = self.remove(group, &topic);
-        match self.checked(&data.sub_string) {
+        match self.checked(group, &data.sub_string) {
             Ok(filter) => {
                 tracing::info!(%group, %topic, expression = ?data.sub_string, "the group filters by SQL92");
                 let entry = Entry {
@@ -231,15 +233,21 @@ impl Table {
         }
     }
 
-    fn checked(&self, expression: &str) -> Result<Filter, String> {
-        if self.bytes.saturating_add(expression.len()) > EXPRESSIONS_BYTES_MAX {
-            return Err(format!("all groups together have filters of more than {EXPRESSIONS_BYTES_MAX} bytes"));
+    fn checked(&self, group: &GroupName, expression: &str) -> Result<Filter, String> {
+        let filter = Filter::parse(expression).map_err(|error| error.to_string())?;
+        let of_group = self.by_group.get(group.as_str()).into_iter().flat_map(BTreeMap::values);
+        let of_group: usize = of_group.map(|entry| entry.filter.size()).sum();
+        if of_group.saturating_add(filter.size()) > GROUP_FILTERS_BYTES_MAX {
+            return Err(format!("the group has filters of more than {GROUP_FILTERS_BYTES_MAX} bytes"));
         }
-        Filter::parse(expression).map_err(|error| error.to_string())
+        if self.bytes.saturating_add(filter.size()) > FILTERS_BYTES_MAX {
+            return Err(format!("all groups together have filters of more than {FILTERS_BYTES_MAX} bytes"));
+        }
+        Ok(filter)
     }
 
     fn insert(&mut self, group: GroupName, topic: TopicName, entry: Entry) {
-        self.bytes = self.bytes.saturating_add(entry.expression.len());
+        self.bytes = self.bytes.saturating_add(entry.filter.size());
         self.by_group.entry(group).or_default().insert(topic, entry);
     }
 
@@ -249,7 +257,7 @@ impl Table {
         if entries.is_empty() {
             self.by_group.remove(group.as_str());
         }
-        self.bytes = self.bytes.saturating_sub(gone.expression.len());
+        self.bytes = self.bytes.saturating_sub(gone.filter.size());
         Some(gone)
     }
 
@@ -257,7 +265,10 @@ impl Table {
         let filters = stored.filter_data_by_topic.into_values().flat_map(|topic| topic.group_filter_data.into_values());
         for data in filters {
             let names = GroupName::parse(&data.consumer_group).and_then(|g| Ok((g, TopicName::parse(&data.topic)?)));
-            let read = names.map_err(|e| e.to_string()).and_then(|names| Ok((names, self.checked(&data.expression)?)));
+            let read = names.map_err(|e| e.to_string()).and_then(|names| {
+                let filter = self.checked(&names.0, &data.expression)?;
+                Ok((names, filter))
+            });
             match read {
                 Ok(((group, topic), filter)) => {
                     let dead_ms = if data.dead_time == 0 {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::filter::expression::DEPTH_MAX;
-use crate::filter::parser::EXPRESSION_BYTES_MAX;
+use crate::filter::message::Message;
+use crate::filter::parser::{EXPRESSION_BYTES_MAX, parse};
 
 fn why(text: &str) -> String {
     Filter::parse(text).err().map(|error| error.to_string()).unwrap_or_default()
@@ -60,11 +61,31 @@ fn long_chains_are_not_deep() {
     assert!(passes(&text, &[("a", "x")]) && !passes(&text, &[("a", "y")]));
 }
 
+#[test]
+fn compiled_size_and_evaluation_are_bounded() {
+    let zeros = "0".repeat(EXPRESSION_BYTES_MAX);
+    assert!(why(&zeros).contains("more than 32768 words"), "{}", why(&zeros));
+    assert!(why(&"a or ".repeat(13_000)).contains("ends too early"));
+    let most = format!("a=1{}", " or a=1".repeat(8_000));
+    let node = parse(&most).unwrap().node;
+    let value = |value: String| format!("a\u{1}{value}\u{2}");
+    for (properties, bound) in [(value("2".to_owned()), 40_000), (value("2".repeat(32_000)), 100_000)] {
+        let message = Message::new(&properties, node.lookups());
+        let _ = node.judge(&message);
+        assert!(message.steps() <= bound, "{}", message.steps());
+    }
+    assert!(!passes(
+        &format!("a=b{}", " and a=b".repeat(7_000)),
+        &[("a", &"x".repeat(15_000)), ("b", &"x".repeat(15_000))]
+    ));
+}
+
 /// What the reference says of each message by each expression; `tests/capture/filter` made the files.
 mod against_java {
     use kerolox_wire::properties;
 
     use crate::filter::expression::Value;
+    use crate::filter::message::Message;
     use crate::filter::parser::parse;
 
     const MESSAGES: &str = include_str!("../../testdata/filter/messages.txt");
@@ -106,8 +127,9 @@ mod against_java {
     }
 
     fn judged(expression: &str, messages: &[String]) -> String {
-        let Ok(node) = parse(&unescape(expression)) else { return "X".to_owned() };
-        let answer = |message: &String| match node.judge(message) {
+        let Ok(parsed) = parse(&unescape(expression)) else { return "X".to_owned() };
+        let node = parsed.node;
+        let answer = |message: &String| match node.judge(&Message::new(message, node.lookups())) {
             Ok(Some(Value::Bool(true))) => 'T',
             Ok(Some(Value::Bool(false))) => 'F',
             Ok(None) => 'N',

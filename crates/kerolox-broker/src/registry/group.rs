@@ -111,11 +111,11 @@ impl<C> Default for ProducerGroup<C> {
 }
 
 impl<C: Channel> ProducerGroup<C> {
-    /// The next open connection in turn.
-    pub(super) fn next(&mut self) -> Option<C> {
+    /// The next open connection in turn that `fits`.
+    pub(super) fn next(&mut self, fits: impl Fn(&C) -> bool) -> Option<C> {
         let after = self.members.range(self.last.saturating_add(1)..);
         let mut turns = after.chain(self.members.range(..=self.last));
-        let (conn, member) = turns.find(|(_, member)| member.channel.is_open())?;
+        let (conn, member) = turns.find(|(_, member)| member.channel.is_open() && fits(&member.channel))?;
         self.last = *conn;
         Some(member.channel.clone())
     }

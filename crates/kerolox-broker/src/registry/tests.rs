@@ -200,7 +200,7 @@ fn producers_are_chosen_in_turn_and_closed_ones_passed_over() {
     for line in &lines {
         clients.heartbeat(line, JAVA, &beat(&format!("c{}", line.id), vec![], &["p"]), at(0));
     }
-    let next = || clients.next_producer("p").map(|line| line.id);
+    let next = || clients.next_producer("p", |_| true).map(|line| line.id);
     assert_eq!([next(), next(), next(), next()], [Some(7), Some(8), Some(9), Some(7)]);
     lines[1].open.store(false, Ordering::Relaxed);
     assert_eq!([next(), next()], [Some(9), Some(7)]);
@@ -208,7 +208,7 @@ fn producers_are_chosen_in_turn_and_closed_ones_passed_over() {
         line.open.store(false, Ordering::Relaxed);
     }
     assert_eq!(next(), None);
-    assert!(clients.next_producer("x").is_none());
+    assert!(clients.next_producer("x", |_| true).is_none());
 }
 
 #[test]

@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
+use kerolox_net::Peer;
 use kerolox_wire::command::send::CheckTransactionState;
 use kerolox_wire::command::{Header, Names, RequestCode};
 use kerolox_wire::fields::Fields;
 use kerolox_wire::frame::Frame;
+use kerolox_wire::record::{BodyCheck, Record};
 
 use crate::node::Node;
 
@@ -42,7 +44,7 @@ impl Node {
     /// Asks one producer of the group, each in turn. Nobody waits for the answer, which is a request of its own.
     pub(super) async fn ask_producer(&self, ask: Ask, unasked: &mut Unasked) {
         let figures = &self.transactions.figures;
-        let sent = match self.clients.next_producer(&ask.group) {
+        let sent = match self.clients.next_producer(&ask.group, |peer| self.may_be_asked(peer, &ask.body)) {
             Some(producer) => {
                 let mut fields = Fields::new();
                 ask.header.encode(&mut fields, Names::Long);
@@ -74,5 +76,11 @@ impl Node {
             unasked.count += 1;
             figures.unasked.fetch_add(1, Relaxed);
         }
+    }
+
+    /// Whether a producer may see a half message: its account must be allowed to publish to the topic of it.
+    fn may_be_asked(&self, producer: &Peer, half: &Bytes) -> bool {
+        let Some(acl) = &self.acl else { return true };
+        Record::parse(half, BodyCheck::Skip).is_ok_and(|half| acl.may_publish(producer, half.topic()))
     }
 }

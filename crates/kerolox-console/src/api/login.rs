@@ -30,7 +30,7 @@ pub(crate) async fn login(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Json(given): Json<Login>,
 ) -> Answer<Response> {
-    let ip = admit(&door, from)?;
+    let ip = admit(&door, from, &given.user)?;
     let user = given.user.clone();
     let account = check(&door, given).await?;
     let status = if account.is_some() { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
@@ -45,7 +45,7 @@ pub(crate) async fn login(
     note(&door, entry).await;
     // The same words whether the name or the password is wrong.
     let account = account.ok_or_else(|| Failure::new(status, "name or password is wrong"))?;
-    door.throttle.lock().forgive(ip);
+    door.throttle.lock().forgive(ip, &account.name, door.now());
     let wrong = |why: password::SecretError| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, why.to_string());
     let (token, csrf) = (password::token().map_err(wrong)?, password::token().map_err(wrong)?);
     door.sessions.lock().begin(&account.name, account.role, token.clone(), csrf.clone(), door.now());
@@ -56,9 +56,9 @@ pub(crate) async fn login(
 }
 
 /// Counts a try to give a password; the address that it comes from.
-fn admit(door: &Shared, from: SocketAddr) -> Result<IpAddr, Failure> {
+fn admit(door: &Shared, from: SocketAddr, user: &str) -> Result<IpAddr, Failure> {
     let ip = from.ip().to_canonical();
-    let admitted = door.throttle.lock().admit(ip, door.now());
+    let admitted = door.throttle.lock().admit(ip, user, door.now());
     admitted.map_err(|wait| Failure::later(wait.as_secs().max(1)))?;
     Ok(ip)
 }
@@ -118,10 +118,10 @@ pub(crate) async fn password(
     Json(given): Json<NewPassword>,
 ) -> Answer<Done> {
     // A stolen session must not be a way to guess the password.
-    let ip = admit(&door, from)?;
+    let ip = admit(&door, from, &caller.user)?;
     let known = check(&door, Login { user: caller.user.clone(), password: given.old }).await?;
     let account = known.ok_or_else(|| Failure::new(StatusCode::FORBIDDEN, "the old password is wrong"))?;
-    door.throttle.lock().forgive(ip);
+    door.throttle.lock().forgive(ip, &account.name, door.now());
     put(&door, account.name.clone(), account.role, given.new).await?;
     door.sessions.lock().end_others(&account.name, &caller.token);
     Ok(Done::noted("own password"))

@@ -246,6 +246,7 @@ fn topics_are_bounded_for_each_connection() {
         TopicConfigTable {
             data_version: DataVersion { counter: i64::try_from(to).unwrap(), timestamp: 1 },
             topic_config_table: topics,
+            ..TopicConfigTable::default()
         }
     };
     let with =

@@ -74,7 +74,7 @@ pub fn send(store: &Store, name: &str, queue_id: u32, body: &[u8]) -> Result<App
 
 /// Deletes a topic; returns whether there was one.
 pub fn delete_topic(store: &Store, name: &str) -> std::io::Result<bool> {
-    store.delete_queues(&|topic| topic.as_str() != name).map(|removed| !removed.is_empty())
+    store.delete_topic(&topic(name))
 }
 
 /// All bodies of a queue, read as a consumer does. Queue offsets must rise, each within what the read covered; they are

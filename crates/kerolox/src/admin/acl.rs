@@ -161,7 +161,9 @@ async fn get_access_config(s: &Session, given: &Given) -> Result<(), Failure> {
             "******".clone_into(secret);
         });
         let white = config.global_white_addrs.join(", ");
-        s.out.line(format_args!("\nglobalWhiteRemoteAddresses: [{white}]\n\naccounts:"));
+        s.out.line("");
+        s.out.line(format_args!("globalWhiteRemoteAddresses: [{white}]"));
+        s.out.lines("\naccounts:");
         for account in &config.plain_access_configs {
             let many = |list: &Option<Vec<String>>| {
                 list.as_ref().map(|list| format!("[{}]", list.join(", "))).unwrap_or_default()

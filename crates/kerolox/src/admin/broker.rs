@@ -93,7 +93,7 @@ async fn broker_status(s: &Session, given: &Given) -> Result<(), Failure> {
             }
             // The others are still worth showing.
             Err(why) => {
-                super::tell(&why);
+                super::output::complain(&why);
                 last = Err(why.into());
             }
         }
@@ -145,7 +145,7 @@ async fn update_broker_config(s: &Session, given: &Given) -> Result<(), Failure>
         match s.client.set_broker_config(&address, key, value).await {
             Ok(()) => s.out.line(format_args!("update broker config success, {address}")),
             Err(why) => {
-                super::tell(&why);
+                super::output::complain(&why);
                 last = Err(why.into());
             }
         }

@@ -59,7 +59,7 @@ async fn cluster_list(s: &Session, given: &Given) -> Result<(), Failure> {
         s.out.json_line(table.into_rows());
         // A round that fails is no reason to stop watching.
         if let Err(why) = done {
-            super::tell(&why);
+            super::output::complain(&why);
         }
         tokio::time::sleep(Duration::from_secs(interval)).await;
     }

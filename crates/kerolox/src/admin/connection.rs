@@ -47,7 +47,7 @@ async fn consumer_connection(s: &Session, given: &Given) -> Result<(), Failure> 
     for (i, connection) in found.connection_set.iter().enumerate() {
         s.out.line(format_args!("{:03}  {}", i + 1, line(connection)));
     }
-    s.out.line("\nBelow is subscription:");
+    s.out.lines("\nBelow is subscription:");
     for (i, subscription) in found.subscription_table.values().enumerate() {
         s.out.line(format_args!(
             "{:03}  Topic: {:<40} SubExpression: {}",

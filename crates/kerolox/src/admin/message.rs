@@ -220,7 +220,7 @@ async fn show(s: &Session, message: &Message, with_offset_id: bool) -> Result<Va
     field("System Flag:", &message.sys_flag);
     field("Properties:", &text::properties(&message.properties));
     field("Message Body Path:", &path);
-    s.out.line("\n\n");
+    s.out.lines("\n\n");
     let tracks = s.client.track(message).await?;
     if tracks.is_empty() {
         s.out.line("WARN: No Consumer");

@@ -52,13 +52,13 @@ pub(crate) fn run(args: Vec<String>) -> ExitCode {
     let out = Out::new(std::io::stdout());
     let mut words = args.into_iter();
     let Some(first) = words.next() else {
-        out.line(help::list());
+        out.lines(&help::list());
         return ExitCode::SUCCESS;
     };
     let rest: Vec<String> = words.collect();
     let asks_help = matches!(first.as_str(), "help" | "-h" | "--help");
     if asks_help && rest.is_empty() {
-        out.line(help::list());
+        out.lines(&help::list());
         return ExitCode::SUCCESS;
     }
     let name = if asks_help { &rest[0] } else { &first };
@@ -72,25 +72,19 @@ pub(crate) fn run(args: Vec<String>) -> ExitCode {
         return ExitCode::from(2);
     };
     if asks_help {
-        out.line(help::page(command));
+        out.lines(&help::page(command));
         return ExitCode::SUCCESS;
     }
     match run_command(command, &rest, out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            tell(format_args!("mqadmin {}: {}", command.name, without_link(&why.to_string())));
+            output::complain(format_args!("mqadmin {}: {}", command.name, without_link(&why.to_string())));
             if matches!(why, Failure::Usage(_)) {
-                tell(format_args!("See 'mqadmin help {}'.", command.name));
+                output::complain(format_args!("See 'mqadmin help {}'.", command.name));
             }
             why.exit_code()
         }
     }
-}
-
-/// Writes a line to the standard error. Where that is closed nobody reads it, and the exit code still tells.
-fn tell(line: impl std::fmt::Display) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// A remark without the sentence of RocketMQ that points to a page about another program.
@@ -102,7 +96,7 @@ fn without_link(text: &str) -> String {
 fn run_command(command: &Command, args: &[String], out: Out) -> Result<(), Failure> {
     let given = Given::parse(command, args)?;
     if given.flag('h') {
-        out.line(help::page(command));
+        out.lines(&help::page(command));
         return Ok(());
     }
     let environment = std::env::var("NAMESRV_ADDR").ok();

@@ -53,7 +53,7 @@ async fn start_monitoring(s: &Session, given: &Given) -> Result<(), Failure> {
         }
         // A round that fails is no reason to stop watching.
         if let Err(why) = done {
-            super::tell(&why);
+            super::output::complain(&why);
         }
         tokio::time::sleep(interval).await;
     }

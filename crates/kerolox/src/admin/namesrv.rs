@@ -104,7 +104,7 @@ async fn change_perm(s: &Session, broker: &str, add: bool) -> Result<(), Failure
             }
             Err(why) => {
                 s.out.line(format_args!("{verb} write perm of broker[{broker}] in name server[{address}] Failed"));
-                super::tell(&why);
+                super::output::complain(&why);
                 last = Err(why.into());
             }
         }
@@ -132,6 +132,7 @@ async fn update_namesrv_config(s: &Session, given: &Given) -> Result<(), Failure
     s.client.set_name_server_config(key, value).await?;
     // As in 4.7.1, those given with -n are named.
     let servers = if given.flag('n') { format!("[{}]", s.client.name_servers().join(", ")) } else { String::new() };
-    s.out.line(format_args!("update name server config success!{servers}\n{key} : {value}"));
+    s.out.line(format_args!("update name server config success!{servers}"));
+    s.out.line(format_args!("{key} : {value}"));
     Ok(())
 }

@@ -1,9 +1,13 @@
 //! Where commands print: lines and tables with the column widths that scripts cut by, or JSON for programs (`-o json`).
+//!
+//! Nothing else in `admin` writes to the terminal, so this is the one place where texts of peers are made harmless: a
+//! group's or client's name could otherwise move the cursor, forge a line or turn the direction of writing.
 
 use std::cell::{Cell as Slot, RefCell};
 use std::fmt::{Display, Write as _};
 use std::io::Write;
 
+use kerolox_wire::text::{escaped, escaped_unless};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -40,24 +44,31 @@ impl Out {
         self.format == Format::Json
     }
 
-    /// Prints `text` for people and ends the line, unless it ends with one already. Programs do not see it.
+    /// Prints `text` as one line for people, also where it has line ends in it. Programs do not see it.
     pub(super) fn line(&self, text: impl Display) {
         if self.format == Format::Table {
-            self.put(text.to_string());
+            let text = text.to_string();
+            let line = text.strip_suffix('\n').unwrap_or(&text);
+            self.put(escaped_unless(line, |c| c == '\t').into_owned());
         }
+    }
+
+    /// Prints a text of this program's own, which may have many lines, for people.
+    pub(super) fn lines(&self, text: &str) {
+        text.lines().for_each(|line| self.line(line));
     }
 
     /// Prints the one value that programs get of a command. People do not see it.
     pub(super) fn json(&self, value: impl Serialize) {
         if self.format == Format::Json {
-            self.put(serde_json::to_string_pretty(&value).unwrap_or_default());
+            self.put(harmless_json(&serde_json::to_string_pretty(&value).unwrap_or_default()));
         }
     }
 
     /// Prints one of many values that programs get, in a line of its own. People do not see it.
     pub(super) fn json_line(&self, value: impl Serialize) {
         if self.format == Format::Json {
-            self.put(serde_json::to_string(&value).unwrap_or_default());
+            self.put(harmless_json(&serde_json::to_string(&value).unwrap_or_default()));
         }
     }
 
@@ -86,6 +97,21 @@ impl Out {
     pub(super) fn is_closed(&self) -> bool {
         self.closed.get()
     }
+}
+
+/// Tells people on standard error what went wrong; further lines of it are indented.
+pub(super) fn complain(why: impl Display) {
+    // Where nobody reads standard error there is nothing left to tell.
+    let _ = writeln!(std::io::stderr(), "{}", complaint(&why.to_string()));
+}
+
+fn complaint(why: &str) -> String {
+    escaped_unless(why.trim_end_matches('\n'), |c| matches!(c, '\n' | '\t')).replace('\n', "\n  ")
+}
+
+/// The same JSON, where characters that a terminal obeys are escaped too: strings are the only place for them.
+fn harmless_json(text: &str) -> String {
+    escaped_unless(text, |c| c == '\n').into_owned()
 }
 
 /// Rows under titles for people, a list of objects with the columns' keys for programs.
@@ -221,6 +247,7 @@ pub(super) fn row(columns: &[Column], values: &[&dyn Display]) -> String {
     let mut line = String::new();
     for (i, (column, value)) in columns.iter().zip(values).enumerate() {
         let text = value.to_string();
+        let text = escaped(&text);
         if column.cut && text.chars().count() > column.width {
             let text: String = text.chars().take(column.width).collect();
             column.put(&mut line, i == 0, &text);
@@ -257,6 +284,58 @@ mod tests {
         let expected =
             serde_json::json!([{"brokerName": "a", "queueId": 3, "tps": 1.5, "time": 1_795_577_629_323_i64}]);
         assert_eq!(table.into_rows(), expected);
+    }
+
+    /// What a peer may put into any of its texts.
+    const EVIL: &str = "\u{1b}]0;x\u{7}\r\nFAKE\u{9b}31m\u{202e}\u{7f}";
+
+    #[derive(Clone, Default)]
+    struct Printed(std::rc::Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Printed {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn texts_of_peers_are_printed_harmless() {
+        for format in [Format::Table, Format::Json] {
+            let printed = Printed::default();
+            let out = Out::new(printed.clone()).with_format(format);
+            out.line(format_args!("a {EVIL}"));
+            out.line(EVIL);
+            let mut table = out.table(COLUMNS);
+            table.row([cell(EVIL), cell(EVIL), cell(EVIL), shown(EVIL, EVIL)]);
+            table.end();
+            out.json_line(EVIL);
+            let bytes = printed.0.borrow().clone();
+            let text = String::from_utf8(bytes).unwrap();
+            assert!(text.chars().all(|c| c == '\n' || !kerolox_wire::text::is_unsafe(c)), "{text:?}");
+            assert!(text.lines().all(|line| !line.starts_with("FAKE")), "{text}");
+            if format == Format::Json {
+                assert_eq!(serde_json::from_str::<String>(text.lines().last().unwrap()).unwrap(), EVIL);
+            }
+        }
+        assert_eq!(complaint("why\u{1b}\nFAKE\n"), "why\\u001b\n  FAKE");
+    }
+
+    #[test]
+    fn nothing_else_in_the_tool_prints() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/admin");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(&path).unwrap();
+            if name != "output.rs" {
+                assert!(!text.contains("println!") && !text.contains("eprint!"), "{name}");
+                assert!(!text.contains("io::stderr()"), "{name}");
+            }
+        }
     }
 
     #[test]

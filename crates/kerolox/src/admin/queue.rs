@@ -90,14 +90,18 @@ async fn query_cq(s: &Session, given: &Given) -> Result<(), Failure> {
     };
     let units = s.client.queue_units(&broker, &request).await?;
     if let Some(subscription) = &units.subscription_data {
-        s.out.line(format_args!("Subscription data: \n{}\n{RULE}", to_json_pretty(subscription)));
+        s.out.lines(&format!("Subscription data: \n{}\n{RULE}", to_json_pretty(subscription)));
     }
     if let Some(filter) = &units.filter_data {
-        s.out.line(format_args!("Filter data: \n{filter}\n{RULE}"));
+        s.out.line("Filter data: ");
+        s.out.line(filter);
+        s.out.line(RULE);
     }
-    s.out.line(format_args!("Queue data: \nmax: {}, min: {}\n{RULE}", units.max_queue_index, units.min_queue_index));
+    s.out.lines(&format!("Queue data: \nmax: {}, min: {}\n{RULE}", units.max_queue_index, units.min_queue_index));
     for (index, unit) in (request.index..).zip(&units.queue_data) {
-        s.out.line(format_args!("idx: {index}\n{}\n{RULE}", unit_text(unit)));
+        s.out.line(format_args!("idx: {index}"));
+        s.out.line(unit_text(unit));
+        s.out.line(RULE);
     }
     let queue_data = (request.index..).zip(&units.queue_data).map(|(index, unit)| unit_object(index, unit));
     s.out.json(json!({

@@ -68,7 +68,8 @@ async fn broker_consume_stats(s: &Session, given: &Given) -> Result<(), Failure>
             show_lag(&mut table, group, part, least);
         }
     }
-    s.out.line(format_args!("\nDiff Total: {}", stats.total_diff));
+    s.out.line("");
+    s.out.line(format_args!("Diff Total: {}", stats.total_diff));
     s.out.json(json!({"queues": table.into_rows(), "diffTotal": stats.total_diff}));
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use kerolox_wire::body::{ConsumerRunningInfo, MessageQueue, ProcessQueueInfo};
 use kerolox_wire::names::GroupName;
+use kerolox_wire::text::{escaped, escaped_unless};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ async fn consumer_status(s: &Session, given: &Given) -> Result<(), Failure> {
     let jstack = given.flag('s');
     if let Some(client_id) = given.get('i') {
         let info = s.client.consumer_running_info(&group, client_id, jstack).await?;
-        s.out.line(page(&info));
+        s.out.lines(&page(&info));
         s.out.json(object(client_id, &info));
         return Ok(());
     }
@@ -64,7 +65,7 @@ async fn consumer_status(s: &Session, given: &Given) -> Result<(), Failure> {
                 ));
                 infos.push((client.client_id, info));
             }
-            Err(why) => super::tell(format_args!("{}: {why}", client.client_id)),
+            Err(why) => super::output::complain(format_args!("{}: {why}", client.client_id)),
         }
     }
     infos.sort_by(|a, b| a.0.cmp(&b.0));
@@ -77,13 +78,13 @@ async fn consumer_status(s: &Session, given: &Given) -> Result<(), Failure> {
     let same = same_subscriptions(&infos, now);
     s.out.json(json!({"members": members, "sameSubscription": same, "warnings": told}));
     if !same {
-        s.out.line("\n\nWARN: Different subscription in the same group of consumer!!!");
+        s.out.lines("\n\nWARN: Different subscription in the same group of consumer!!!");
         return Ok(());
     }
-    s.out.line("\n\nSame subscription in the same group of consumer");
-    s.out.line("\n\nRebalance OK");
+    s.out.lines("\n\nSame subscription in the same group of consumer");
+    s.out.lines("\n\nRebalance OK");
     for trouble in troubles.iter().filter(|trouble| !trouble.is_empty()) {
-        s.out.line(trouble);
+        s.out.lines(trouble);
     }
     Ok(())
 }
@@ -153,9 +154,10 @@ pub(super) fn trouble(client_id: &str, info: &ConsumerRunningInfo, now: i64) -> 
     if !is_push(info) {
         return lines;
     }
+    let client_id = escaped(client_id);
     let orderly = info.properties.get(PROP_CONSUME_ORDERLY).is_some_and(|v| v.eq_ignore_ascii_case("true"));
     for (queue, at) in info.mq_table.iter() {
-        let queue = text::queue(queue);
+        let queue = escaped(&text::queue(queue)).into_owned();
         let _ = match (orderly, idle_for(at, now)) {
             (true, _) if !at.locked => {
                 writeln!(
@@ -199,7 +201,7 @@ const RATE_COLUMNS: &[Column] = &[
 fn page(info: &ConsumerRunningInfo) -> String {
     let mut page = "#Consumer Properties#\n".to_owned();
     for (name, value) in &info.properties {
-        let _ = writeln!(page, "{name:<40}: {value}");
+        let _ = writeln!(page, "{:<40}: {}", escaped(name), escaped(value));
     }
     page.push_str("\n\n#Consumer Subscription#\n");
     for (i, sub) in info.subscription_set.iter().enumerate() {
@@ -207,9 +209,9 @@ fn page(info: &ConsumerRunningInfo) -> String {
             page,
             "{:03} Topic: {:<40} ClassFilter: {:<8} SubExpression: {}",
             i + 1,
-            sub.topic,
+            escaped(&sub.topic),
             sub.class_filter_mode.to_string(),
-            sub.sub_string
+            escaped(&sub.sub_string)
         );
     }
     let mut queues: Vec<_> = info.mq_table.iter().collect();
@@ -242,6 +244,7 @@ fn page(info: &ConsumerRunningInfo) -> String {
         let _ = writeln!(page, "{line}");
     }
     if let Some(stacks) = &info.jstack {
+        let stacks = escaped_unless(stacks, |c| matches!(c, '\n' | '\t'));
         let _ = write!(page, "\n\n#Consumer jstack#\n{stacks}");
     }
     page

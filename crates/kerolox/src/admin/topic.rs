@@ -189,7 +189,7 @@ async fn warn_where_unserved(s: &Session) {
         // One that does not answer has failed the command already.
         let Ok(settings) = s.client.name_server_config(address).await else { continue };
         if !settings.iter().any(|(key, value)| key == KEY && value == "true") {
-            super::tell(format_args!(
+            super::output::complain(format_args!(
                 "warning: {KEY} is not true at {address}, so its routes do not carry this; \
                  `mqadmin updateNamesrvConfig -k {KEY} -v true` changes that"
             ));
@@ -263,7 +263,7 @@ fn queues_at_master<'a>(route: &'a TopicRouteData, address: &str) -> Option<&'a 
 
 async fn topic_route(s: &Session, given: &Given) -> Result<(), Failure> {
     let route = s.client.route(given.required('t')?).await?;
-    s.out.line(to_json_pretty(&route));
+    s.out.lines(&to_json_pretty(&route));
     s.out.json(&route);
     Ok(())
 }

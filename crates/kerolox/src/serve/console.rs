@@ -94,6 +94,7 @@ async fn start(keys: &ConsoleKeys, client: Client) -> Result<Handle, Refused> {
     let config = ConsoleConfig {
         listen,
         folder: PathBuf::from(&keys.folder),
+        hosts: keys.hosts.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         admin_password: (!keys.password.is_empty()).then(|| keys.password.clone()),
     };
     kerolox_console::start(config, client).await.map_err(Refused::start)

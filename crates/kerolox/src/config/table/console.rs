@@ -12,6 +12,8 @@ keys! {
     port: u16 = key("consolePort", Rule::Number(1, 65_535), "8080").later();
     /// Address on which the console listens.
     bind_address: String = key("consoleBindAddress", IP, "127.0.0.1").later();
+    /// Host names that browsers may name, joined by commas; empty: any, or only addresses and `localhost` on loopback.
+    hosts: String = key("consoleHosts", Rule::Text, "").later();
     /// Password of the console's account `admin`, as text or as an argon2 hash; empty: one is made at the first start.
     password: String = key("consolePassword", Rule::Text, "").later();
     /// Account that the console signs with where brokers check accounts; empty: `mqadmin`'s, in `tools.yml`.

@@ -23,6 +23,6 @@ keys! {
     scan_not_active_broker_interval: Duration = key("scanNotActiveBrokerInterval", Rule::AtMost(100, 60_000), "5000")
         .ms()
         .later();
-    /// Addresses that brokers may register from, as `10.0.0.1,10.0.1.*`; empty: all.
+    /// Addresses that brokers may register from, as `10.0.0.1,10.0.1.*`, a standalone node's own too; empty: all.
     broker_addresses: String = key("allowedBrokerAddresses", PATTERNS, "").later();
 }
