@@ -153,7 +153,7 @@ impl World {
             }
             if message.form == Form::Plain {
                 let found = self.store().query_keys(TOPICS[message.key.0], &format!("k{number}"), 8, 0, i64::MAX);
-                if !found.records.iter().any(|bytes| is_it(bytes)) {
+                if !found.as_ref().unwrap().records.iter().any(|bytes| is_it(bytes)) {
                     return Err(format!("message {number} is not found by its key: {message:?}"));
                 }
             }
