@@ -413,12 +413,12 @@ impl Tail {
         (bytes as u64).saturating_add(SEGMENT_FILLER) <= end.saturating_sub(self.at)
     }
 
-    /// Clears what a failed write may have left at the tail; whether it could.
+    /// Clears what a failed write may have left at the tail, for good; whether it could.
     fn blank(&self, len: usize) -> bool {
         let Some(segment) = &self.segment else { return false };
         let within = self.at.saturating_sub(segment.base());
         let len = (len as u64).min(segment.end().saturating_sub(self.at));
-        segment.file().zero(within, len).is_ok()
+        segment.file().zero(within, len).and_then(|()| segment.file().sync_data()).is_ok()
     }
 
     /// Writes what is ready.

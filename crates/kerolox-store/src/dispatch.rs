@@ -16,7 +16,7 @@ use crate::config::DelayLevels;
 use crate::index::{Index, IndexKeys};
 use crate::queues::Queues;
 use crate::tombstone::Tombstone;
-use crate::walk::Walk;
+use crate::walk::{Walk, is_torn};
 
 mod gather;
 mod wanted;
@@ -72,6 +72,8 @@ pub(crate) struct Dispatch {
     index_left: AtomicBool,
     /// The index could not be written: only its own thread tries again.
     index_failed: AtomicBool,
+    /// Records before `done` are not in their queue yet: what they say is damaged, and those behind them decide.
+    holds: AtomicBool,
     /// Store time of the last record dispatched.
     store_ms: AtomicI64,
     /// Wakes the dispatch thread.
@@ -111,6 +113,7 @@ impl Dispatch {
             indexed: AtomicU64::new(index_at.min(at)),
             index_left: AtomicBool::new(index_at < at),
             index_failed: AtomicBool::new(false),
+            holds: AtomicBool::new(false),
             store_ms: AtomicI64::new(0),
             bell: Bell::default(),
             index_bell: Bell::default(),
@@ -131,6 +134,11 @@ impl Dispatch {
     /// Where the last record before [`Self::done`] begins; `None` when that is not known.
     pub(crate) fn last(&self) -> Option<u64> {
         Some(self.last.load(Ordering::SeqCst)).filter(|last| *last != NO_RECORD)
+    }
+
+    /// Whether records before [`Self::done`] wait for those behind them.
+    pub(crate) fn holds(&self) -> bool {
+        self.holds.load(Ordering::SeqCst)
     }
 
     /// Store time of the last record dispatched, 0 before the first.
@@ -157,7 +165,8 @@ impl Dispatch {
     /// Ends a recovery: no further record will say what damaged ones mean.
     pub(crate) fn finish_recovery(&self, sources: &Sources<'_>) -> io::Result<()> {
         let mut work = self.work.lock();
-        work.slots.settle_held()?;
+        work.slots.settle_held(Trust::Compared)?;
+        work.slots.write()?;
         work.slots.clear();
         sources.queues.forget_deletions(self.done());
         Ok(())
@@ -195,13 +204,17 @@ impl Dispatch {
             Some(tombstone) => slots.bury(sources, &tombstone, end, arrivals),
             None => slots.add(sources, record, wanted, trust),
         };
-        let mut step = match self.walk(sources, at, bytes, along.is_some(), visit) {
+        let mut step = match self.walk(sources, at, bytes, (along.is_some(), trust), visit) {
             Ok(step) => step,
             Err(e) => {
                 slots.drop_units();
                 return Err(e);
             }
         };
+        if trust == Trust::Given && step.end == sources.end {
+            slots.settle_held(trust)?;
+        }
+        self.holds.store(slots.holds(), Ordering::SeqCst);
         slots.write()?;
         if step.damaged {
             slots.note_damage(step.end);
@@ -263,7 +276,7 @@ impl Dispatch {
             self.indexed.store(done, Ordering::SeqCst);
             return Ok(true);
         }
-        let mut step = self.walk(sources, at, &bytes, true, |_, _, _| Ok(()))?;
+        let mut step = self.walk(sources, at, &bytes, (true, Trust::Compared), |_, _, _| Ok(()))?;
         if step.damaged {
             step.end = self.pass_damage(sources, step.end)?;
         }
@@ -284,7 +297,7 @@ impl Dispatch {
         sources: &Sources<'_>,
         at: u64,
         bytes: &'b [u8],
-        with_keys: bool,
+        (with_keys, trust): (bool, Trust),
         mut visit: impl FnMut(&Record<'b>, &Wanted<'b>, u64) -> io::Result<()>,
     ) -> io::Result<Step<'b>> {
         let segments = sources.log.segments();
@@ -308,7 +321,9 @@ impl Dispatch {
                 break;
             };
             match Record::parse(bytes, BodyCheck::Skip) {
-                Ok(record) if record.log_offset().get() == step.end => {
+                Ok(record)
+                    if record.log_offset().get() == step.end && (trust == Trust::Given || !is_torn(&record)) =>
+                {
                     let end = step.end.saturating_add(size as u64);
                     let wanted = Wanted::of(&record);
                     if with_keys {
@@ -332,7 +347,7 @@ impl Dispatch {
     /// Where the log goes on behind a damaged place.
     fn pass_damage(&self, sources: &Sources<'_>, at: u64) -> io::Result<u64> {
         let Some(segment) = sources.log.segments().find(at) else { return Ok(sources.end) };
-        let next = Walk { log: sources.log, check: true }.behind_damage(&segment, at)?;
+        let next = Walk { log: sources.log, check: true, torn_from: None }.behind_damage(&segment, at)?;
         let next = next.unwrap_or(segment.end()).min(sources.end);
         self.skipped.fetch_add(1, Ordering::Relaxed);
         tracing::error!(at, bytes = next.saturating_sub(at), "damaged place of the log passed over");

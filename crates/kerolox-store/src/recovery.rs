@@ -107,7 +107,8 @@ pub(crate) fn recover(
     let known = Known { abnormal, checkpoint, mark, queues_end };
 
     let walk_from = walk_start(&log, &queues, &known, config)?;
-    let walked = Walk { log: &log, check: config.check_crc_on_recover }.run(walk_from)?;
+    let torn_from = abnormal.then_some(walk_from);
+    let walked = Walk { log: &log, check: config.check_crc_on_recover, torn_from }.run(walk_from)?;
     tracing::info!(abnormal, from = walk_from, end = walked.end, records = walked.records, "log recovered");
     cut(&log, &walked, &known)?;
     let durable = if abnormal { secure(&log, walk_from, walked.end)? } else { walked.end };
@@ -330,6 +331,10 @@ fn discard_all(queues: &Queues) -> io::Result<()> {
 /// Leaves the sign that the store is in use: still there at the next start, it tells of a crash.
 pub(crate) fn leave_abort(disk: &dyn Disk, root: &Path) -> Result<(), OpenError> {
     let path = Paths::below(root).abort;
+    if disk.exists(&path) {
+        // Made anew, it could be lost with the power before its new name is durable.
+        return disk.sync_dir(root).map_err(OpenError::io(root));
+    }
     disk.open(&path, OpenMode::Create { len: 0, allocate: Allocate::Sparse }).map_err(OpenError::io(&path))?;
     disk.sync_dir(root).map_err(OpenError::io(root))
 }
@@ -383,6 +388,10 @@ fn walk_start(log: &CommitLog, queues: &Queues, known: &Known, config: &StoreCon
             false => newest,
         });
     }
+    if known.checkpoint.log_ms == 0 {
+        // No checkpoint at all: nothing is known to be durable.
+        return Ok(log.begin());
+    }
     let until_ms = known.checkpoint.recover_from_ms(false);
     let mut from = newest;
     for segment in list.iter().rev().filter(|segment| segment.base() <= newest).take(FILES_WALKED) {
@@ -417,7 +426,7 @@ fn last_unit_is_sound(log: &CommitLog, queues: &Queues, queues_end: u64, config:
         return false;
     };
     let Some(segment) = log.segments().find(unit.log_offset) else { return false };
-    let walk = Walk { log, check: config.check_crc_on_recover };
+    let walk = Walk { log, check: config.check_crc_on_recover, torn_from: None };
     matches!(walk.at(&segment, unit.log_offset), Ok(Place::Record { size, .. }) if size == u64::from(unit.size))
 }
 

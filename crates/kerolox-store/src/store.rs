@@ -263,6 +263,9 @@ impl Store {
         let deleted = shared.dispatch.paused(|| {
             let own = shared.queues.of_topic(topic);
             if own.is_empty() {
+                // An earlier deletion may have failed halfway; this one must not say more than the disk.
+                shared.flush_log()?;
+                shared.queues.finish_deletions()?;
                 return Ok(false);
             }
             let marked = own.iter().map(|queue| QueueSum::from_bits(queue.marked()));
@@ -298,6 +301,10 @@ impl Store {
         let shared = &self.shared;
         // Progress is kept by the offsets of these.
         let counted = [topics::SCHEDULE, topics::TIMER, topics::TRANS_HALF, topics::TRANS_OP_HALF];
+        if let Some(why) = shared.log.sealed() {
+            // What a failed write has left behind the end may still turn out to be theirs.
+            return Err(io::Error::other(format!("the log is sealed: {why}")));
+        }
         let begin = shared.log.begin();
         let is_expired = |queue: &Queue| {
             let all_dispatched = queue.next_offset() == queue.max();

@@ -1,6 +1,8 @@
 //! Going through the log record by record, past what is damaged.
 //!
-//! A damaged record costs itself and no other: where its size, or the size that its parts add up to, leads to a sound
+//! Two kinds of damage are told apart. A write that the loss of power has torn leaves sectors as they were before, which in
+//! a new file is zeros: behind the last sync the log ends there, so that no offsets are left out. Anything else is damage
+//! at rest. A damaged record costs itself and no other: where its size, or the size that its parts add up to, leads to a sound
 //! record, the log goes on there; else the file is searched for the next sound one. Sound is what parses, has the right
 //! checksum and says that it stands where it does.
 
@@ -37,6 +39,8 @@ pub(crate) enum Place {
     FileEnd,
     /// Nothing was written here.
     Blank,
+    /// A record whose last bytes were never written.
+    Torn,
     /// No record, and why.
     Damaged(String),
 }
@@ -64,7 +68,24 @@ pub(crate) struct Walk<'a> {
     pub(crate) log: &'a CommitLog,
     /// Whether the checksum of each body is compared.
     pub(crate) check: bool,
+    /// After a crash: from here on nothing is known to be durable, and a torn write ends the log.
+    pub(crate) torn_from: Option<u64>,
 }
+
+/// What a file leads to.
+enum FileEnd {
+    /// The next file.
+    Next,
+    /// Nothing more in this file.
+    Open,
+    /// A torn write: what follows was never durable.
+    Torn,
+}
+
+/// Bytes that a disk writes as a whole.
+const SECTOR: u64 = 512;
+/// Zeros in a sector, from a place that should hold something, that no record has by itself.
+const ZEROS_TORN: usize = 16;
 
 impl Walk<'_> {
     /// Walks from `from`, where a record, a filler or the log's end is, to the end of the log.
@@ -77,8 +98,10 @@ impl Walk<'_> {
             if segment.end() <= walked.end {
                 continue;
             }
-            if self.file(segment, &mut walked, &mut bytes).map_err(OpenError::io(segment.path()))? {
-                continue;
+            match self.file(segment, &mut walked, &mut bytes).map_err(OpenError::io(segment.path()))? {
+                FileEnd::Next => continue,
+                FileEnd::Open => {}
+                FileEnd::Torn => break,
             }
             let later = list.get(number.saturating_add(1)..).unwrap_or_default();
             match self.next_sound(later, &mut bytes)? {
@@ -89,8 +112,8 @@ impl Walk<'_> {
         Ok(walked)
     }
 
-    /// Walks one file; `true` when it ends with a filler, so that the log goes on in the next.
-    fn file(&self, segment: &Segment, walked: &mut Walked, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    /// Walks one file.
+    fn file(&self, segment: &Segment, walked: &mut Walked, bytes: &mut Vec<u8>) -> io::Result<FileEnd> {
         bytes.clear();
         let mut loaded_at = walked.end;
         loop {
@@ -119,14 +142,24 @@ impl Walk<'_> {
                 }
                 Place::FileEnd => {
                     walked.end = segment.end();
-                    return Ok(true);
+                    return Ok(FileEnd::Next);
                 }
                 place => {
-                    let why = if let Place::Damaged(why) = place { Some(why) } else { None };
+                    let is_torn = matches!(place, Place::Torn);
+                    let why = match place {
+                        Place::Damaged(why) => Some(why),
+                        Place::Torn => Some("a record whose last bytes were never written".into()),
+                        _ => None,
+                    };
                     let Some(next) = self.behind_damage(segment, walked.end)? else {
                         walked.stop = why;
-                        return Ok(false);
+                        return Ok(FileEnd::Open);
                     };
+                    let may_be = self.torn_from.is_some_and(|torn_from| walked.end >= torn_from);
+                    if may_be && (is_torn || lacks_a_sector(segment, walked.end, next)?) {
+                        walked.stop = Some(why.unwrap_or_else(|| "a write that was torn".into()));
+                        return Ok(FileEnd::Torn);
+                    }
                     tracing::error!(
                         at = walked.end,
                         bytes = next.saturating_sub(walked.end),
@@ -177,7 +210,7 @@ impl Walk<'_> {
         }
         let check = if check { BodyCheck::Crc } else { BodyCheck::Skip };
         match Record::parse(bytes, check) {
-            Ok(record) if is_torn(&record) => Place::Damaged("a record whose last bytes were never written".into()),
+            Ok(record) if is_torn(&record) => Place::Torn,
             Ok(record) if record.log_offset().get() == at => Place::Record {
                 size,
                 store_ms: record.store_timestamp(),
@@ -264,6 +297,21 @@ impl Walk<'_> {
     }
 }
 
+/// Whether a place that should hold something has a sector without it.
+fn lacks_a_sector(segment: &Segment, from: u64, to: u64) -> io::Result<bool> {
+    let mut at = from;
+    while at < to {
+        let within = at.saturating_sub(segment.base());
+        let end = to.min(at.saturating_add(SECTOR.saturating_sub(within % SECTOR)));
+        let bytes = segment.file().slice(within, usize::try_from(end.saturating_sub(at)).map_err(io::Error::other)?)?;
+        if bytes.len() >= ZEROS_TORN && bytes.iter().all(|byte| *byte == 0) {
+            return Ok(true);
+        }
+        at = end;
+    }
+    Ok(false)
+}
+
 /// Sizes that a damaged record may have: the one it says, and the one that its parts add up to.
 fn sizes_at(segment: &Segment, at: u64) -> io::Result<[Option<u64>; 2]> {
     let field = |from: u64, len: usize| -> io::Result<Option<u64>> {
@@ -310,6 +358,6 @@ pub(crate) fn own_offset(bytes: &[u8]) -> Option<u64> {
 /// Whether a write ended inside of the record, behind its body: a killed process may leave the pages before and none of
 /// those after. The body's checksum does not cover what follows it, but neither a topic nor a properties text ends in a
 /// zero byte, which is what an unwritten page holds: a batch stores no other.
-fn is_torn(record: &Record<'_>) -> bool {
+pub(crate) fn is_torn(record: &Record<'_>) -> bool {
     record.properties_bytes().last() == Some(&0) || record.topic().ends_with('\0')
 }

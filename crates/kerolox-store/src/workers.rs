@@ -284,11 +284,11 @@ impl Shared {
     /// As [`Self::save_checkpoint`], by who holds the checkpoint.
     pub(crate) fn save_checkpoint_over(&self, checkpoint: &mut Checkpoint) -> io::Result<()> {
         // Taken before anything is synced: what comes in meanwhile belongs to the next checkpoint.
-        let (mut mark, last, each) = self.dispatch.between_steps(|| {
+        let (mut mark, last, each, whole) = self.dispatch.between_steps(|| {
             let (queues, each) = self.queues.sum();
             let index_last = self.index.as_ref().map_or(0, |index| index.last_end().1);
             let (complete, indexed) = (self.dispatch.done(), self.dispatch.indexed());
-            (Mark { complete, indexed, index_last, queues, last: None }, self.dispatch.last(), each)
+            (Mark { complete, indexed, index_last, queues, last: None }, self.dispatch.last(), each, !self.dispatch.holds())
         });
         let (log_ms, queues_ms) = (self.log.last_store_ms(), self.dispatch.store_ms());
         self.queues.finish_deletions()?;
@@ -315,7 +315,7 @@ impl Shared {
         *checkpoint = next;
         mark.last = last.map(|at| LastRecord::read(&self.log, at)).transpose()?.flatten();
         // A mark that nothing ties to its log is void, and need not be written.
-        if mark.last.is_some() || mark.complete == 0 {
+        if whole && (mark.last.is_some() || mark.complete == 0) {
             mark.save(self.disk.as_ref(), &self.paths.checkpoint, &next)?;
             each.iter().for_each(|(queue, own)| queue.set_marked(*own));
         }

@@ -14,12 +14,15 @@ use super::{Arrivals, Sources};
 use crate::consume_queue::{Queue, Unit};
 use crate::tombstone::Tombstone;
 
-/// Whether the queue offsets of records are taken as they are.
+/// Offsets that a damaged place of the log may have taken from a queue, where one flipped bit may have done so as well.
+const GAP_PLAUSIBLE: u64 = 64;
+
+/// What is known of the queue offsets of records beside what they say: no checksum covers it, so neighbours decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// They were given a moment ago.
+    /// This process has given them, one after the other.
     Given,
-    /// They come from the disk, where bits may have flipped: no checksum covers them, so neighbours decide.
+    /// They come from the disk, and queues may have begun again.
     Compared,
 }
 
@@ -32,6 +35,8 @@ pub(super) struct Slots {
     touched: Vec<usize>,
     /// Where the log was damaged last: records may be missing there.
     damaged_at: Option<u64>,
+    /// Records held, at most.
+    held: usize,
 }
 
 /// A queue and its units of the current step.
@@ -67,6 +72,10 @@ impl Slots {
         trust: Trust,
     ) -> io::Result<()> {
         if !sys_flag::enters_queue(record.sys_flag()) {
+            if record.queue_offset() != QueueOffset::ZERO {
+                // Those that enter none have no offset: its flag is damaged.
+                self.note_damage(record.log_offset().get());
+            }
             return Ok(());
         }
         let Some(index) = self.slot(sources, record.topic(), record.queue_id()) else {
@@ -81,10 +90,9 @@ impl Slots {
         }
         let tags_code = wanted.unit_code(record, sources.delay_levels);
         let unit = Unit { log_offset: record.log_offset().get(), size: record.total_size(), tags_code };
-        match trust {
-            Trust::Given => slot.push(record.queue_offset(), unit),
-            Trust::Compared => slot.compare(record.queue_offset(), unit, self.damaged_at),
-        }
+        slot.compare(record.queue_offset(), unit, self.damaged_at, trust)?;
+        self.held = self.held.saturating_add(usize::from(slot.held.is_some()));
+        Ok(())
     }
 
     /// Does what a tombstone that ends at `end` says, as far as it was not done when the topic was deleted.
@@ -134,13 +142,25 @@ impl Slots {
         self.drop_units();
     }
 
-    /// Gives back what is held: no record follows that could decide.
-    pub(super) fn settle_held(&mut self) -> io::Result<()> {
+    /// Whether a record is held.
+    pub(super) fn holds(&self) -> bool {
+        self.held > 0 && self.slots.iter().any(|slot| slot.held.is_some())
+    }
+
+    /// Decides on what is held: no record follows that could.
+    pub(super) fn settle_held(&mut self, trust: Trust) -> io::Result<()> {
+        if self.held == 0 {
+            return Ok(());
+        }
+        self.held = 0;
         // Records alone in queues that nothing else knows: what is damaged in them may be the queue or the topic.
-        let strays: Vec<_> = self.slots.iter().filter(|slot| slot.expected().is_none()).collect();
+        let strays: Vec<_> = self.slots.iter().filter(|slot| slot.is_unknown(trust)).collect();
         let strays: Vec<_> = strays.iter().filter_map(|slot| slot.held.map(|(claimed, _)| claimed)).collect();
-        for slot in &mut self.slots {
-            slot.settle_held(&strays)?;
+        for (index, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.held.is_some()) {
+            slot.settle_held(&strays, trust)?;
+            if !std::mem::replace(&mut slot.touched, true) {
+                self.touched.push(index);
+            }
         }
         Ok(())
     }
@@ -185,29 +205,43 @@ impl Slot {
     }
 
     /// Adds a unit whose offset may be damaged.
-    fn compare(&mut self, offset: QueueOffset, unit: Unit, damaged_at: Option<u64>) -> io::Result<()> {
+    fn compare(
+        &mut self,
+        offset: QueueOffset,
+        unit: Unit,
+        damaged_at: Option<u64>,
+        trust: Trust,
+    ) -> io::Result<()> {
         if unit.log_end() <= self.queue.log_end().max(self.queue.born_at()) {
             // It is in the queue already, or in one that was deleted.
             return Ok(());
         }
         if let Some((claimed, held)) = self.held.take() {
             let agrees = claimed + 1 == offset;
-            match self.expected() {
+            match self.expected(trust) {
                 // Two in a row: so it is, whatever came before.
-                Some(expected) if agrees && claimed < expected => self.begin_again(claimed, held)?,
-                _ if agrees => self.push(claimed, held)?,
-                Some(expected) if expected + 1 == offset => self.push_damaged(expected, held)?,
+                Some(expected) if agrees && claimed < expected && trust == Trust::Compared => {
+                    self.begin_again(claimed, held)?;
+                }
+                None if agrees => self.push_first(claimed, held)?,
+                _ if agrees && self.may_have(claimed, trust) => self.push(claimed, held)?,
+                Some(expected) if expected + 1 == offset => self.push_damaged(expected, held, trust)?,
                 // The first of all that is known of the queue, and those between are missing.
-                None if claimed < offset => self.push(claimed, held)?,
+                None if claimed < offset => self.push_first(claimed, held)?,
                 _ => self.damaged(claimed, &held, "it is left out"),
             }
         }
         let known_end = self.units.last().map_or(self.queue.log_end(), Unit::log_end);
         let may_lack = damaged_at.is_some_and(|at| at >= known_end);
-        match self.expected() {
-            Some(expected) if expected == offset || (offset > expected && may_lack) => self.push(offset, unit),
-            Some(expected) if offset > expected && !is_flip(offset, expected) => self.push(offset, unit),
-            Some(expected) if offset == QueueOffset::ZERO && !is_flip(offset, expected) => {
+        let is_gap = |expected: QueueOffset| {
+            let length = offset.get().saturating_sub(expected.get());
+            offset > expected
+                && self.may_have(offset, trust)
+                && (!is_flip(offset, expected) || (may_lack && length <= GAP_PLAUSIBLE))
+        };
+        match self.expected(trust) {
+            Some(expected) if expected == offset || is_gap(expected) => self.push(offset, unit),
+            Some(expected) if offset == QueueOffset::ZERO && !is_flip(offset, expected) && trust == Trust::Compared => {
                 self.begin_again(offset, unit)
             }
             _ => {
@@ -217,32 +251,58 @@ impl Slot {
         }
     }
 
-    fn settle_held(&mut self, strays: &[QueueOffset]) -> io::Result<()> {
+    fn settle_held(&mut self, strays: &[QueueOffset], trust: Trust) -> io::Result<()> {
         let Some((claimed, unit)) = self.held.take() else { return Ok(()) };
-        match self.expected() {
-            // The one that is missing before it went astray.
-            Some(expected) if strays.iter().any(|stray| (expected..claimed).contains(stray)) => {
-                self.push(claimed, unit)?;
+        let astray = |expected| strays.iter().any(|stray| (expected..claimed).contains(stray));
+        let was_given = trust == Trust::Given && self.may_have(claimed, trust);
+        match self.expected(trust) {
+            // One that is missing before it went astray. To leave out a single offset harms nobody in any case.
+            Some(expected) if claimed > expected && (was_given || claimed == expected + 1 || astray(expected)) => {
+                self.push(claimed, unit)
             }
-            Some(expected) => self.push_damaged(expected, unit)?,
-            None => self.push(claimed, unit)?,
+            Some(expected) => self.push_damaged(expected, unit, trust),
+            None => self.push_first(claimed, unit),
         }
-        self.write()?;
-        self.units.clear();
-        Ok(())
+    }
+
+    /// Adds the first record that is known of a queue. What units say of later offsets is not borne out by the log: they
+    /// are torn, or of an earlier life of the topic.
+    fn push_first(&mut self, offset: QueueOffset, unit: Unit) -> io::Result<()> {
+        if offset < self.queue.max() { self.begin_again(offset, unit) } else { self.push(offset, unit) }
+    }
+
+    /// Whether the queue can have a record of this offset: none has one that was not given yet.
+    fn may_have(&self, offset: QueueOffset, trust: Trust) -> bool {
+        trust == Trust::Compared || offset < self.queue.next_offset()
+    }
+
+    /// Whether nothing but the held record says that there is such a queue.
+    fn is_unknown(&self, trust: Trust) -> bool {
+        match trust {
+            Trust::Given => self.queue.next_offset() == QueueOffset::ZERO,
+            Trust::Compared => self.expected(trust).is_none(),
+        }
     }
 
     /// The offset that the next record of an undamaged log has; `None` where nothing is known.
-    fn expected(&self) -> Option<QueueOffset> {
+    fn expected(&self, trust: Trust) -> Option<QueueOffset> {
         if !self.units.is_empty() {
             return Some(self.first + self.units.len() as u64);
+        }
+        if trust == Trust::Given {
+            // What recovery found is where appends went on.
+            return Some(self.queue.max());
         }
         (self.queue.min() < self.queue.max()).then(|| self.queue.max())
     }
 
     /// Gives a record with a damaged offset the place that its neighbours leave for it, so that they keep theirs. It is
     /// never handed out: readers compare.
-    fn push_damaged(&mut self, offset: QueueOffset, unit: Unit) -> io::Result<()> {
+    fn push_damaged(&mut self, offset: QueueOffset, unit: Unit, trust: Trust) -> io::Result<()> {
+        if !self.may_have(offset, trust) {
+            self.damaged(offset, &unit, "it is left out");
+            return Ok(());
+        }
         self.damaged(offset, &unit, "its place is kept");
         self.push(offset, unit)
     }

@@ -55,7 +55,9 @@ impl World {
         disk.create_dir_all(Path::new(ROOT)).unwrap();
         disk.sync_dir(Path::new("/")).unwrap();
         disk.set_dirs_durable(!history.rules.new_dirs);
-        let config = StoreConfig { flush: history.flush, reserved: RESERVED, ..small(Path::new(ROOT)) };
+        // Nothing counts as being in memory, so that every record is checked when it is read.
+        let config =
+            StoreConfig { flush: history.flush, reserved: RESERVED, memory_bytes: 0, ..small(Path::new(ROOT)) };
         let mut world = Self {
             disk,
             clock,
@@ -311,6 +313,8 @@ impl World {
     }
 
     fn end(&mut self, loss: Loss) {
+        // What a torn write leaves is passed over where it does not look like one.
+        self.flipped |= matches!(loss, Loss::Torn(_));
         let durable = self.store.as_ref().map_or(0, |store| store.durable_end().get());
         self.ledger.durable_to(durable);
         self.ledger.keep(match loss {
@@ -376,17 +380,21 @@ impl World {
         if message.promise == Promise::Nothing || message.log.0 < begin {
             return;
         }
-        // Sizes and the magic number lead from record to record; without them the rest of a file is lost.
         let range = match place {
-            Place::Header => 8..HEADER - 4,
+            Place::Header => 0..HEADER,
             Place::Body => HEADER..HEADER + self.body_len(number),
         };
+        let byte = range.start + at % range.len();
+        if byte == TRANSACTION_FLAG.0 && TRANSACTION_FLAG.1.contains(&bit) {
+            // Nothing tells a message from one that was prepared or rolled back.
+            return;
+        }
         let message = &mut self.ledger.messages[number];
         (message.promise, message.damaged) = (Promise::Nothing, true);
         self.flipped = true;
         let size = self.config.segment_size;
         let base = message.log.0 / size * size;
-        let within = usize::try_from(message.log.0 - base).unwrap() + range.start + at % range.len();
+        let within = usize::try_from(message.log.0 - base).unwrap() + byte;
         self.disk.flip_bit(&self.config.commit_log_dir.join(format!("{base:020}")), within, bit);
     }
 
@@ -394,6 +402,9 @@ impl World {
         self.ledger.body(number).len()
     }
 }
+
+/// Byte and bits of a record that say whether it is part of a transaction.
+const TRANSACTION_FLAG: (usize, std::ops::RangeInclusive<u8>) = (39, 2..=3);
 
 fn properties(number: usize) -> String {
     format!("UNIQ_KEY\u{1}k{number}\u{2}")
