@@ -199,23 +199,26 @@ impl Dispatch {
         if !load(sources.log, at, sources.end, bytes)? {
             return Ok(false);
         }
+        slots.begin_step();
         let along = sources.index.filter(|_| self.indexed() >= at && !self.index_failed.load(Ordering::Relaxed));
         let visit = |record: &Record<'_>, wanted: &Wanted<'_>, end: u64| match Tombstone::of(record) {
             Some(tombstone) => slots.bury(sources, &tombstone, end, arrivals),
             None => slots.add(sources, record, wanted, trust),
         };
-        let mut step = match self.walk(sources, at, bytes, (along.is_some(), trust), visit) {
+        let gathered = self.walk(sources, at, bytes, (along.is_some(), trust), visit).and_then(|step| {
+            if trust == Trust::Given && step.end == sources.end {
+                slots.settle_held(trust)?;
+            }
+            slots.write().map(|()| step)
+        });
+        let mut step = match gathered {
             Ok(step) => step,
             Err(e) => {
-                slots.drop_units();
+                slots.revert();
                 return Err(e);
             }
         };
-        if trust == Trust::Given && step.end == sources.end {
-            slots.settle_held(trust)?;
-        }
         self.holds.store(slots.holds(), Ordering::SeqCst);
-        slots.write()?;
         if step.damaged {
             slots.note_damage(step.end);
             step.end = self.pass_damage(sources, step.end)?;
@@ -321,9 +324,7 @@ impl Dispatch {
                 break;
             };
             match Record::parse(bytes, BodyCheck::Skip) {
-                Ok(record)
-                    if record.log_offset().get() == step.end && (trust == Trust::Given || !is_torn(&record)) =>
-                {
+                Ok(record) if record.log_offset().get() == step.end && (trust == Trust::Given || !is_torn(&record)) => {
                     let end = step.end.saturating_add(size as u64);
                     let wanted = Wanted::of(&record);
                     if with_keys {

@@ -169,7 +169,9 @@ impl Queues {
         let mut deleted = self.deleted.lock();
         let own = self.of_topic(topic).into_iter().filter(|queue| queue.born_at() < at || at == 0);
         let own: Vec<_> = own.collect();
-        deleted.at.insert(topic.clone(), at);
+        // An older deletion may be met in the log while a newer one is known already.
+        let last = deleted.at.entry(topic.clone()).or_default();
+        *last = (*last).max(at);
         for queue in &own {
             queue.set_deleted();
             self.map.pin().remove(&KeyRef { topic, id: queue.id() });

@@ -212,12 +212,12 @@ impl Segments {
         if cut.is_empty() {
             return Ok(());
         }
-        // The last first: what is left by a crash in between has no gap.
+        // The last first, each for good: what is left by a crash in between has no gap, and a cut file that came back with
+        // the next one would be read behind newer records.
         for segment in cut.iter().rev() {
             self.disk.remove(segment.path())?;
+            self.disk.sync_dir(&self.dir)?;
         }
-        // A cut file that came back with the next crash would be read behind newer records.
-        self.disk.sync_dir(&self.dir)?;
         self.spare.lock().given_until = keep.last().map_or(from, |last| last.end());
         self.change(|list| *list = keep);
         Ok(())
@@ -277,7 +277,7 @@ fn finish_files(disk: &dyn Disk, dir: &Path, size: u64, found: &mut Vec<(u64, u6
         && is_unfinished(disk, &path(base), len)?
     {
         tracing::warn!(path = %path(base).display(), len, "log file that was never finished removed");
-        disk.remove(&path(base)).map_err(OpenError::io(&path(base)))?;
+        disk.remove(&path(base)).and_then(|()| disk.sync_dir(dir)).map_err(OpenError::io(&path(base)))?;
         found.pop();
     }
     for (base, len) in found.iter_mut().filter(|(_, len)| *len == 0) {

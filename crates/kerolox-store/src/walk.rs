@@ -151,12 +151,15 @@ impl Walk<'_> {
                         Place::Torn => Some("a record whose last bytes were never written".into()),
                         _ => None,
                     };
-                    let Some(next) = self.behind_damage(segment, walked.end)? else {
-                        walked.stop = why;
-                        return Ok(FileEnd::Open);
-                    };
+                    let next = self.behind_damage(segment, walked.end)?;
                     let may_be = self.torn_from.is_some_and(|torn_from| walked.end >= torn_from);
-                    if may_be && (is_torn || lacks_a_sector(segment, walked.end, next)?) {
+                    let damaged_to = next.unwrap_or(segment.end());
+                    let torn = may_be && (is_torn || lacks_a_sector(segment, walked.end, damaged_to)?);
+                    let Some(next) = next else {
+                        walked.stop = why;
+                        return Ok(if torn { FileEnd::Torn } else { FileEnd::Open });
+                    };
+                    if torn {
                         walked.stop = Some(why.unwrap_or_else(|| "a write that was torn".into()));
                         return Ok(FileEnd::Torn);
                     }
@@ -332,7 +335,10 @@ fn sizes_at(segment: &Segment, at: u64) -> io::Result<[Option<u64>; 2]> {
         Ok(Some(properties_at.saturating_add(2).saturating_add(properties)))
     };
     let legal = |size: &u64| *size > 0 && *size <= u64::from(i32::MAX.cast_unsigned());
-    Ok([Some(own).filter(legal), derived()?.filter(legal)])
+    let mut sizes = [Some(own).filter(legal), derived()?.filter(legal)];
+    // The shorter way first: the longer one may lead past sound records.
+    sizes.sort_unstable();
+    Ok(sizes)
 }
 
 /// Gives up the damaged rest of a file rather than all later ones: a filler lets every reader pass.

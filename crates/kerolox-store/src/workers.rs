@@ -288,7 +288,12 @@ impl Shared {
             let (queues, each) = self.queues.sum();
             let index_last = self.index.as_ref().map_or(0, |index| index.last_end().1);
             let (complete, indexed) = (self.dispatch.done(), self.dispatch.indexed());
-            (Mark { complete, indexed, index_last, queues, last: None }, self.dispatch.last(), each, !self.dispatch.holds())
+            (
+                Mark { complete, indexed, index_last, queues, last: None },
+                self.dispatch.last(),
+                each,
+                !self.dispatch.holds(),
+            )
         });
         let (log_ms, queues_ms) = (self.log.last_store_ms(), self.dispatch.store_ms());
         self.queues.finish_deletions()?;

@@ -37,6 +37,8 @@ pub(super) struct Slots {
     damaged_at: Option<u64>,
     /// Records held, at most.
     held: usize,
+    /// What was held when the step began, by slot.
+    held_before: Vec<(usize, (QueueOffset, Unit))>,
 }
 
 /// A queue and its units of the current step.
@@ -56,6 +58,30 @@ impl Slots {
         self.slots.clear();
         self.by_topic.clear();
         self.touched.clear();
+    }
+
+    /// Begins a step, which may fail and come again.
+    pub(super) fn begin_step(&mut self) {
+        self.held_before.clear();
+        if self.held > 0 {
+            let held = self.slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.held?)));
+            self.held_before.extend(held);
+            self.held = self.held_before.len();
+        }
+    }
+
+    /// Goes back to where the step began: its records come again, those held from before do not.
+    pub(super) fn revert(&mut self) {
+        self.drop_units();
+        if self.held > 0 || !self.held_before.is_empty() {
+            self.slots.iter_mut().for_each(|slot| slot.held = None);
+        }
+        for (index, held) in self.held_before.drain(..) {
+            if let Some(slot) = self.slots.get_mut(index) {
+                slot.held = Some(held);
+                self.held = self.held.saturating_add(1);
+            }
+        }
     }
 
     /// Notes that what stands at a log offset was passed over.
@@ -114,16 +140,9 @@ impl Slots {
         Ok(())
     }
 
-    /// Writes all units of the step; after an error none of them is kept.
+    /// Writes all units of the step.
     pub(super) fn write(&mut self) -> io::Result<()> {
-        for index in &self.touched {
-            let Some(slot) = self.slots.get_mut(*index) else { continue };
-            if let Err(e) = slot.write() {
-                self.drop_units();
-                return Err(e);
-            }
-        }
-        Ok(())
+        self.touched.iter().filter_map(|index| self.slots.get(*index)).try_for_each(Slot::write)
     }
 
     /// Announces what was written, and empties the slots.
@@ -205,15 +224,13 @@ impl Slot {
     }
 
     /// Adds a unit whose offset may be damaged.
-    fn compare(
-        &mut self,
-        offset: QueueOffset,
-        unit: Unit,
-        damaged_at: Option<u64>,
-        trust: Trust,
-    ) -> io::Result<()> {
+    fn compare(&mut self, offset: QueueOffset, unit: Unit, damaged_at: Option<u64>, trust: Trust) -> io::Result<()> {
         if unit.log_end() <= self.queue.log_end().max(self.queue.born_at()) {
             // It is in the queue already, or in one that was deleted.
+            return Ok(());
+        }
+        if !self.may_have(offset, trust) {
+            self.damaged(offset, &unit, "it is left out");
             return Ok(());
         }
         if let Some((claimed, held)) = self.held.take() {
@@ -227,7 +244,7 @@ impl Slot {
                 _ if agrees && self.may_have(claimed, trust) => self.push(claimed, held)?,
                 Some(expected) if expected + 1 == offset => self.push_damaged(expected, held, trust)?,
                 // The first of all that is known of the queue, and those between are missing.
-                None if claimed < offset => self.push_first(claimed, held)?,
+                None if claimed <= offset => self.push_first(claimed, held)?,
                 _ => self.damaged(claimed, &held, "it is left out"),
             }
         }

@@ -385,8 +385,11 @@ impl World {
             Place::Body => HEADER..HEADER + self.body_len(number),
         };
         let byte = range.start + at % range.len();
-        if byte == TRANSACTION_FLAG.0 && TRANSACTION_FLAG.1.contains(&bit) {
-            // Nothing tells a message from one that was prepared or rolled back.
+        if QUEUE_ID.contains(&byte)
+            || STORE_TIME.contains(&byte)
+            || (byte == TRANSACTION_FLAG.0 && TRANSACTION_FLAG.1.contains(&bit))
+        {
+            // Nothing tells whose message it was, when it was stored, or that it was prepared or rolled back.
             return;
         }
         let message = &mut self.ledger.messages[number];
@@ -403,6 +406,10 @@ impl World {
     }
 }
 
+/// Bytes of a record that name its queue.
+const QUEUE_ID: std::ops::Range<usize> = 12..16;
+/// Bytes of a record that say when it was stored: keys are searched by it.
+const STORE_TIME: std::ops::Range<usize> = 56..64;
 /// Byte and bits of a record that say whether it is part of a transaction.
 const TRANSACTION_FLAG: (usize, std::ops::RangeInclusive<u8>) = (39, 2..=3);
 
