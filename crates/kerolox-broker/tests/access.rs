@@ -247,7 +247,12 @@ async fn a_client_id_belongs_to_the_account_that_brought_it() {
     let (setup, _) = setup(FILE);
     let node = setup.start().await;
     let beat = |by: &Credentials, id: &str| {
-        let data = HeartbeatData { client_id: id.to_owned(), consumer_data_set: vec![], producer_data_set: vec![], ..HeartbeatData::default() };
+        let data = HeartbeatData {
+            client_id: id.to_owned(),
+            consumer_data_set: vec![],
+            producer_data_set: vec![],
+            ..HeartbeatData::default()
+        };
         signed::<call::Heartbeat>(by, &NoFields, to_json(&data, Style::Fastjson))
     };
     let (victim, other) = (node.client(), node.client());
