@@ -153,14 +153,18 @@ mod tests {
 
     use super::*;
 
-    /// Makes pulls of one connection.
-    struct Consumer(Arc<Peer>);
+    /// Makes pulls of one connection, which stays open as long as both of its ends are kept.
+    struct Consumer {
+        peer: Arc<Peer>,
+        _ends: (TcpListener, Outbound),
+    }
 
     impl Consumer {
         async fn connected() -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let addr = listener.local_addr().unwrap().to_string();
-            Self(Outbound::new(OutboundConfig::default()).peer(&addr).await.unwrap())
+            let outbound = Outbound::new(OutboundConfig::default());
+            Self { peer: outbound.peer(&addr).await.unwrap(), _ends: (listener, outbound) }
         }
 
         /// A pull of a queue; `opaque` tells it apart.
@@ -168,7 +172,7 @@ mod tests {
             let topic = TopicName::parse("t").unwrap();
             let subscription = Subscription::parse(&topic, Some(expression), None, 0).unwrap();
             HeldPull {
-                peer: Arc::clone(&self.0),
+                peer: Arc::clone(&self.peer),
                 to: ReplyTo { opaque, serialization: kerolox_wire::frame::Serialization::Json, oneway: false },
                 pull: PullMessage {
                     consumer_group: kerolox_wire::names::GroupName::parse("g").unwrap(),
@@ -251,9 +255,9 @@ mod tests {
         park(&mut holds, gone.pull(1, 0, "*"), 10);
         park(&mut holds, here.pull(2, 0, "*"), 20);
         park(&mut holds, gone.pull(3, 1, "*"), 5);
-        holds.forget(gone.0.id());
+        holds.forget(gone.peer.id());
         assert_eq!((holds.len(), holds.next_deadline()), (1, Some(at(20))));
-        gone.0.close("test");
+        gone.peer.close("test");
         let late = park(&mut holds, gone.pull(4, 0, "*"), 10);
         assert!(!holds.is_open(late) && holds.is_open(1), "what is parked after the close is seen to be");
         holds.take(late);

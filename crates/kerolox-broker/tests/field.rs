@@ -130,6 +130,12 @@ async fn old_names_survive_the_next_save_and_their_messages_are_read() {
         "{{\"topicConfigTable\":{{\"{OLD}\":{{\"topicName\":\"{OLD}\",\"readQueueNums\":1,\"writeQueueNums\":1}}}}}}"
     );
     std::fs::write(config.join("topics.json"), topics).unwrap();
+    // An offset beyond the end of its queue would be corrected.
+    let node = setup.start().await;
+    for _ in 0..7 {
+        node.client().send(&message(OLD, 0), "m").await;
+    }
+    node.stop().await;
     let offsets = format!("{{\"offsetTable\":{{\"{OLD}@com.shop\":{{0:7}},\"a/b@g\":{{0:1}}}}}}");
     std::fs::write(config.join("consumerOffset.json"), offsets).unwrap();
     for start in 0..2 {
@@ -137,8 +143,8 @@ async fn old_names_survive_the_next_save_and_their_messages_are_read() {
         let client = node.client();
         client.send(&message("new", 0), "m").await;
         client.send(&message(OLD, 0), format!("m{start}")).await;
-        let read = client.read(OLD, 0, 0, start + 1).await;
-        assert_eq!(bodies(&read)[start], format!("m{start}"));
+        let read = client.read(OLD, 0, 0, start + 8).await;
+        assert_eq!(bodies(&read)[start + 7], format!("m{start}"));
         let queue = [("consumerGroup", "com.shop"), ("topic", OLD), ("queueId", "0")];
         assert_eq!(client.call(RequestCode(14), &queue, "").await.fields.get("offset"), Some("7"));
         let commit = [("consumerGroup", "g"), ("topic", "new"), ("queueId", "0"), ("commitOffset", "1")];

@@ -22,7 +22,7 @@ struct Span {
 const COMPARED_MAX: usize = 24;
 
 /// Extension fields in the order they came; of a name that was pushed twice the last value counts. A decoder refuses
-/// such fields, see [`Fields::is_repeated`].
+/// such fields.
 #[derive(Clone, Default)]
 pub struct Fields {
     text: String,

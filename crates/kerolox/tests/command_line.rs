@@ -186,7 +186,7 @@ fn a_name_server_starts_warns_and_ends_when_mqshutdown_says_so() {
     let mut node = Node::start(&mut command);
     let (before, _) = node.wait_for("The Name Server boot success. serializeType=JSON");
     let before = before.join("\n");
-    for expected in ["serverWorkerThreads has no effect", "JAVA_OPT_EXT holds -Xmx1g", "no accounts are checked"] {
+    for expected in ["serverWorkerThreads has no effect", "JAVA_OPT_EXT holds -Xmx1g", "checks no accounts"] {
         assert!(before.contains(expected), "{expected}: {before}");
     }
     let output = run(home.path(), &["shutdown", "namesrv"]);

@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn a_mistyped_name_finds_its_command() {
         for (typed, meant) in
-            [("topicLst", "topicList"), ("updatetopics", "updateTopic"), ("sendMesage", "sendMessage")]
+            [("topicLst", "topicList"), ("updatetopics", "updateTopic"), ("sedMessage", "sendMessage")]
         {
             assert_eq!(near(typed).map(|command| command.name), Some(meant), "{typed}");
         }
