@@ -247,7 +247,7 @@ impl Walk<'_> {
     /// The first sound record of a legal topic from `from` on in the file.
     fn search(&self, segment: &Segment, from: u64) -> io::Result<Option<u64>> {
         let magics = [MAGIC_V1, MAGIC_V2].map(u32::to_be_bytes);
-        let finders = magics.each_ref().map(|magic| memmem::Finder::new(magic));
+        let finders = magics.each_ref().map(memmem::Finder::new);
         let mut at = from;
         while at < segment.end() {
             let data = segment.file().data_from(at.saturating_sub(segment.base()));

@@ -50,8 +50,16 @@ pub(crate) const KINDS: &[(Kind, bool, &str)] = &[
     (Kind::PlannedBatch, true, ""),
     (Kind::CleanExpired, true, ""),
     (Kind::Expire, true, ""),
-    (Kind::FlipBody, true, ""),
-    (Kind::FlipHeader, true, ""),
+    (
+        Kind::FlipBody,
+        false,
+        "beside power losses a record with a flipped bit may be taken for a torn one: tests/damage.rs has it alone",
+    ),
+    (
+        Kind::FlipHeader,
+        false,
+        "beside power losses a record with a flipped bit may be taken for a torn one: tests/damage.rs has it alone",
+    ),
     (Kind::NewDirs, true, ""),
     (Kind::SyncVisible, true, ""),
 ];
