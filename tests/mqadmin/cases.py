@@ -249,14 +249,16 @@ case("cloneGroupOffset", words("-s members -d {group} -t live"),
 
 
 def told(pair, text):
+    """RocketMQ's brokers go back to the last message, which is consumed again; see docs/differences.md."""
+    back = 1 if pair.kind == "reference" else 0
     ends = {q: end(pair, LIVE, q) for q in range(4)}
     rows = {int(q): int(at) for q, at in re.findall(r"^broker-a +(\d) +(\d+)", text, re.M)}
-    return rows == {q: max(last - 1, 0) for q, last in ends.items()}
+    return rows == {q: max(last - back, 0) for q, last in ends.items()}
 
 
 case("resetOffsetByTime", ["-g", MEMBERS, "-t", LIVE, "-s", "now"],
      [r"rollback consumer offset by specified group\[members\], topic\[live\], force\[true\]", r"^#brokerName +#queueId +#offset"],
-     "connected consumers were told the last message of each queue", effect=told)
+     "connected consumers were told the end of each queue, by RocketMQ its last message", effect=told)
 
 
 def stored(pair, _):
