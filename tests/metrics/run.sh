@@ -67,7 +67,7 @@ agent=$ROOT/target/otel/opentelemetry-javaagent-$AGENT.jar
 OTEL_SERVICE_NAME=producer OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf OTEL_METRICS_EXPORTER=none OTEL_LOGS_EXPORTER=none \
   RMQ_JAVA_OPTS="-javaagent:$agent" \
   "$RMQ" quickstart "$RMQ_VERSION" produce "$NAMESRV_ADDR" orders 200 >"$dir/produce.out" 2>&1 || fail "nothing was sent"
-"$PYTHON" - "$BROKER" <<'PY'
+"$PYTHON" - "$BROKER" "$NS" <<'PY'
 import sys
 import mq
 conn = mq.Conn(f"127.0.0.1:{sys.argv[1]}")
@@ -77,6 +77,11 @@ for _ in range(3):
         sys.exit("a send to a missing topic was taken")
     except mq.Refused as refused:
         assert refused.code == 17, refused.code
+try:
+    mq.Conn(f"127.0.0.1:{sys.argv[2]}").call(105, {"topic": "no-such-topic"})
+    sys.exit("a missing topic has a route")
+except mq.Refused as refused:
+    assert refused.code == 17, refused.code
 PY
 sleep 1.1
 figures "$dir/lagging"
