@@ -372,7 +372,7 @@ mod tests {
     fn strangers_are_reported_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         fill(&load(dir.path()).unwrap(), "A", 0);
-        for folder in ["...", "A/x", "A/00", "A/-1", "A/0/folder"] {
+        for folder in ["no\\topic", "A/x", "A/00", "A/-1", "A/0/folder"] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         std::fs::write(dir.path().join(".DS_Store"), "x").unwrap();
