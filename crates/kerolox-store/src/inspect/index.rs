@@ -99,35 +99,35 @@ impl<'a> IndexFiles<'a> {
 
     /// Checks every file.
     pub(super) fn check(&self, against: &Against<'_>, findings: &mut Findings, progress: &mut dyn Progress) {
-        let mut records = Records::new(against.log);
-        let mut layout = None;
+        let mut check = Check { against, records: Records::new(against.log), layout: None, findings };
         for (number, (path, len)) in self.files.iter().enumerate() {
             let newest = number.saturating_add(1) == self.files.len();
-            let checked = self.file(path, *len, &mut layout, newest, against, &mut records, findings);
-            if let Err(why) = checked {
-                findings.add(Finding::of(Kind::IndexUnreadable, path, why.to_string()));
+            if let Err(why) = check.file(self.disk, path, *len, newest) {
+                check.findings.add(Finding::of(Kind::IndexUnreadable, path, why.to_string()));
             }
             progress.advance(*len);
         }
     }
+}
 
-    #[allow(clippy::too_many_arguments, reason = "one straight line of steps over one file")]
-    fn file(
-        &self,
-        path: &Path,
-        len: u64,
-        layout: &mut Option<Layout>,
-        newest: bool,
-        against: &Against<'_>,
-        records: &mut Records<'_>,
-        findings: &mut Findings,
-    ) -> io::Result<()> {
-        let file = self.disk.open(path, OpenMode::Read)?;
+/// A check of one file after the other.
+struct Check<'c, 'a> {
+    against: &'c Against<'a>,
+    records: Records<'c>,
+    /// That of the first file that tells.
+    layout: Option<Layout>,
+    findings: &'c mut Findings,
+}
+
+impl Check<'_, '_> {
+    fn file(&mut self, disk: &dyn Disk, path: &Path, len: u64, newest: bool) -> io::Result<()> {
+        let (against, findings) = (self.against, &mut *self.findings);
+        let file = disk.open(path, OpenMode::Read)?;
         let header = read_header(&file)?;
-        if layout.is_none() {
-            *layout = find_layout(&file, len, &header)?;
+        if self.layout.is_none() {
+            self.layout = find_layout(&file, len, &header)?;
         }
-        let Some(layout) = *layout else {
+        let Some(layout) = self.layout else {
             if header.count > 1 && !(newest && against.abnormal) {
                 let why = "neither the usual numbers of slots and entries fit this file nor any others";
                 findings.add(Finding::of(Kind::IndexFileSize, path, why));
@@ -147,7 +147,7 @@ impl<'a> IndexFiles<'a> {
             return Ok(());
         }
         let mut chains = Chains::new(path, layout)?;
-        chains.walk(&file, &header, records, against, findings)?;
+        chains.walk(&file, &header, &mut self.records, against, findings)?;
         if !(newest && against.abnormal) {
             chains.compare_slots(&file, findings)?;
         }
