@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use kerolox_net::{ListenError, Listening, Outbound, Serving as Listener};
-use kerolox_store::disk::Disk;
+use kerolox_store::disk::{Disk, create_dir_durable};
 use kerolox_store::timers::{Timers, TimersConfig};
 use kerolox_store::{OpenError, Store, StoreConfig, tables};
 use kerolox_wire::clock::Clock;
@@ -95,7 +95,8 @@ pub async fn start(
     // Before the store opens, which makes queues of what it finds in the log.
     check_topics(&config, &store.root, disk.as_ref())?;
     let store = Store::open(store, Arc::clone(&disk), Arc::clone(&clock))?;
-    make_config_dir(disk.as_ref(), &config.config_dir)
+    // Its name must outlive the power: the tables in it are as good as gone otherwise.
+    create_dir_durable(disk.as_ref(), &config.config_dir)
         .map_err(|e| StartError::Table { file: config.config_dir.display().to_string(), why: e.to_string() })?;
     let node = Arc::new(make_node(config, store, disk, clock, outbound, local)?);
     node.save_first_topics();
@@ -140,15 +141,6 @@ fn topic_rules(config: &BrokerConfig) -> TopicRules {
         broker_topic: config.broker_topic,
         trace_topic: config.trace_topic.then(|| config.trace_topic_name.clone()),
     }
-}
-
-/// Makes the folder of the tables. Its name, and those of the folders above that were missing, must outlive the power: the
-/// tables in it are as good as gone otherwise.
-fn make_config_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    let missing = dir.ancestors().take_while(|above| !above.as_os_str().is_empty() && !disk.exists(above)).count();
-    disk.create_dir_all(dir)?;
-    let parents = dir.ancestors().skip(1).take(missing);
-    parents.filter(|parent| !parent.as_os_str().is_empty()).try_for_each(|parent| disk.sync_dir(parent))
 }
 
 fn make_node(
